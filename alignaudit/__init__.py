@@ -1,0 +1,1 @@
+"""Does the order of intermediate-task fine-tuning change multilingual alignment?"""

@@ -1,0 +1,1 @@
+"""Floor 3: the analysis layer. Reads records, never a model."""

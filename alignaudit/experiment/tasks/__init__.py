@@ -1,0 +1,1 @@
+"""Task formats: how examples become tensors and predictions become scores."""

@@ -1,0 +1,1 @@
+"""Floor 2: arrays to numbers. No model, no file, no torch."""

@@ -1,0 +1,1 @@
+"""Floor 4: frames to pictures, tables and sentences."""

@@ -1,0 +1,1 @@
+"""Floor 2: the embedded default, a synthetic multilingual world."""
