@@ -1,0 +1,1 @@
+"""Shipped data: languages, the quickstart study, the built-in analysis plan."""
