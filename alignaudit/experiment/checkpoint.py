@@ -1,0 +1,92 @@
+"""Training state on disk: parameters and Adam moments as safetensors, the rest as JSON."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from alignaudit.core.store import atomic_folder, check_folder
+from alignaudit.errors import DamagedRecordError
+from alignaudit.experiment.model import MultiTaskModel
+from alignaudit.experiment.train import TrainingState
+
+__all__ = ["FolderKeeper"]
+
+_MOMENTS = ("exp_avg", "exp_avg_sq", "step")
+
+
+class FolderKeeper:
+    """Keeps the two newest states below a folder; a damaged one gives way to the one before.
+
+    Parameters
+    ----------
+    folder
+        ``work/<key>`` of the store.
+    every_s
+        Least time between two states, in seconds; 0 keeps every update.
+    """
+
+    def __init__(self, folder: Path, every_s: float) -> None:
+        self.folder = folder
+        self.every_s = every_s
+        self.last = time.monotonic()
+        self.resumed_at = 0
+
+    def load(self, model: MultiTaskModel, optimizer: torch.optim.Optimizer) -> TrainingState | None:
+        """Restore the newest sound state; damaged ones are removed. None if there is none."""
+        for step in sorted(self.folder.glob("step-*"), reverse=True):
+            try:
+                check_folder(step)
+            except DamagedRecordError:
+                shutil.rmtree(step)
+                continue
+            _restore(load_file(step / "state.safetensors"), model, optimizer)
+            state = TrainingState(**json.loads((step / "state.json").read_text(encoding="utf-8")))
+            self.resumed_at = state.update
+            return state
+        return None
+
+    def offer(self, model: MultiTaskModel, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
+        """Keep the state if ``every_s`` seconds have passed since the last one."""
+        if time.monotonic() - self.last < self.every_s:
+            return
+
+        def write(folder: Path) -> None:
+            save_file(_tensors(model, optimizer), folder / "state.safetensors")
+            (folder / "state.json").write_text(json.dumps(asdict(state)), encoding="utf-8")
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        atomic_folder(self.folder / f"step-{state.update:09d}", write)
+        for old in sorted(self.folder.glob("step-*"))[:-2]:
+            shutil.rmtree(old)
+        self.last = time.monotonic()
+
+
+def _tensors(model: MultiTaskModel, optimizer: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    tensors = {f"parameter/{name}": value.detach() for name, value in model.named_parameters()}
+    for name, parameter in model.named_parameters():
+        for moment in _MOMENTS:
+            if parameter in optimizer.state:
+                tensors[f"{moment}/{name}"] = optimizer.state[parameter][moment]
+    return {name: value.cpu().contiguous() for name, value in tensors.items()}
+
+
+def _restore(
+    tensors: dict[str, torch.Tensor], model: MultiTaskModel, optimizer: torch.optim.Optimizer
+) -> None:
+    optimizer.state.clear()
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(tensors[f"parameter/{name}"])
+            if f"step/{name}" in tensors:
+                moments: dict[str, Any] = {
+                    moment: tensors[f"{moment}/{name}"].to(parameter.device) for moment in _MOMENTS
+                }
+                optimizer.state[parameter] = moments
