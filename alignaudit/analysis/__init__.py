@@ -1,1 +1,1 @@
-"""Floor 3: the analysis layer. Reads records, never a model."""
+"""Floor 3: the analysis layer. Reads long tables, never a model, and concludes."""

@@ -19,7 +19,7 @@ import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -129,8 +129,8 @@ def _write_manifest(folder: Path) -> None:
     _sync(folder)
 
 
-def check_folder(folder: Path) -> None:
-    """Check every file of a committed folder against its manifest.
+def check_folder(folder: Path, only: Collection[str] | None = None) -> None:
+    """Check the files of a committed folder (all, or only the named ones) against its manifest.
 
     Raises
     ------
@@ -142,6 +142,8 @@ def check_folder(folder: Path) -> None:
     except (OSError, ValueError, KeyError) as error:
         raise DamagedRecordError(f"its manifest cannot be read: {error}", where=str(folder)) from error
     for name, entry in entries.items():
+        if only is not None and name not in only:
+            continue
         path = folder / name
         if not path.is_file():
             raise DamagedRecordError("a file of the manifest is missing.", where=str(path))
@@ -208,15 +210,15 @@ class Store:
         atomic_folder(self.folder(key), write_all)
         shutil.rmtree(self.work(key), ignore_errors=True)
 
-    def verify(self, key: str) -> None:
-        """Check a finished stage against its manifest.
+    def verify(self, key: str, only: Collection[str] | None = None) -> None:
+        """Check a finished stage (all of it, or only the named files) against its manifest.
 
         Raises
         ------
         DamagedRecordError
             See :func:`check_folder`.
         """
-        check_folder(self.folder(key))
+        check_folder(self.folder(key), only)
 
     def set_aside(self, key: str) -> Path:
         """Move a damaged stage out of the way and return where it went."""

@@ -91,7 +91,7 @@ class EmbeddedEncoder(Strict):
     hidden_size: int = 64
     layers: int = 3
     attention_heads: int = 4
-    vocabulary: int = 2200
+    vocabulary: int = 3500
     documents: int = Field(6000, ge=10, description="documents per language")
     updates: int = Field(2500, ge=1)
     batch_size: int = 32

@@ -172,8 +172,8 @@ ITEMS = Contract(
 
 SCORES = Contract(
     "scores",
-    "run × stage × task × update × language × metric",
-    ("run", "stage", "task", "update", "language", "metric"),
+    "run × stage × task × update × split × language × metric",
+    ("run", "stage", "task", "update", "split", "language", "metric"),
     (
         _RUN,
         _ARM,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from alignaudit.core.store import atomic_folder, check_folder
-from alignaudit.errors import DamagedRecordError
+from alignaudit.errors import DamagedRecordError, InterruptedRunError
 from alignaudit.experiment.model import MultiTaskModel
 from alignaudit.experiment.train import TrainingState
 
@@ -31,11 +32,14 @@ class FolderKeeper:
         ``work/<key>`` of the store.
     every_s
         Least time between two states, in seconds; 0 keeps every update.
+    stop
+        Asked after every update; when it says so, the state is kept and the phase is given up.
     """
 
-    def __init__(self, folder: Path, every_s: float) -> None:
+    def __init__(self, folder: Path, every_s: float, stop: Callable[[], bool] | None = None) -> None:
         self.folder = folder
         self.every_s = every_s
+        self.stop = stop or (lambda: False)
         self.last = time.monotonic()
         self.resumed_at = 0
 
@@ -54,9 +58,20 @@ class FolderKeeper:
         return None
 
     def offer(self, model: MultiTaskModel, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
-        """Keep the state if ``every_s`` seconds have passed since the last one."""
-        if time.monotonic() - self.last < self.every_s:
-            return
+        """Keep the state if ``every_s`` seconds have passed since the last one.
+
+        Raises
+        ------
+        InterruptedRunError
+            If asked to stop; the state is kept first.
+        """
+        stopping = self.stop()
+        if stopping or time.monotonic() - self.last >= self.every_s:
+            self._keep(model, optimizer, state)
+        if stopping:
+            raise InterruptedRunError(f"stopped after update {state.update}; its state is kept.")
+
+    def _keep(self, model: MultiTaskModel, optimizer: torch.optim.Optimizer, state: TrainingState) -> None:
 
         def write(folder: Path) -> None:
             save_file(_tensors(model, optimizer), folder / "state.safetensors")

@@ -1,1 +1,1 @@
-"""Floor 2: tables to inference."""
+"""Floor 2: arrays to inference; contrasts of paired runs, their tests and their intervals."""

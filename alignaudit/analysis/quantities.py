@@ -1,0 +1,213 @@
+"""Which quantities a comparison contrasts: the planned family, and what stands beside it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from alignaudit.analysis.align import depth, kept, retention, tail, transfer
+from alignaudit.analysis.collect import Cells, Grid
+from alignaudit.analysis.plan import AnalysisPlan
+from alignaudit.errors import IncompleteDesignError
+from alignaudit.infer.paired import Population
+
+__all__ = ["Quantities", "Quantity", "quantities"]
+
+UNITS = {"accuracy": "fraction", "margin": "cosine", "cka_debiased": "CKA"}
+Tables = Mapping[str, pd.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """One quantity on the grid, with what a row of the comparison says about it.
+
+    Attributes
+    ----------
+    name, title, metric, unit, stage, layer, pooling, centred
+        As in ``Estimand``.
+    cells
+        Values, shape [arms, pairs, units].
+    population
+        What its interval speaks about.
+    bound
+        Smallest effect of interest; NaN if none was stated.
+    planned
+        Whether it belongs to the planned family.
+    contrast
+        ``mean``, or ``spread`` for the log SD ratio.
+    """
+
+    name: str
+    title: str
+    metric: str
+    unit: str
+    stage: str
+    layer: int | None
+    pooling: str | None
+    centred: bool | None
+    cells: Cells
+    population: Population
+    bound: float
+    planned: bool
+    contrast: Literal["mean", "spread"] = "mean"
+
+
+@dataclass(frozen=True, slots=True)
+class Quantities:
+    """All quantities of a comparison, and sentences on those that could not be had."""
+
+    rows: tuple[Quantity, ...]
+    notes: tuple[str, ...]
+
+
+def quantities(tables: Tables, grid: Grid, plan: AnalysisPlan) -> Quantities:
+    """Return everything that the tables allow to compare, in the order of the report.
+
+    Parameters
+    ----------
+    tables
+        Long tables by contract name.
+    grid
+        The compared runs.
+    plan
+        What is primary.
+
+    Returns
+    -------
+    Quantities
+        R1, R2, R3 and transfer first (those that can be had), then the exploratory ones.
+
+    Raises
+    ------
+    IncompleteDesignError
+        If the primary alignment is not in the tables at all.
+    """
+    layer = plan.layer(depth(tables))
+    primary = _retention(tables, grid, plan, layer, planned=True)
+    if not primary.cells.units:
+        a = plan.alignment
+        raise IncompleteDesignError(
+            f"the alignment table holds no {a.metric} after stage {a.stage} at layer {layer} with "
+            f"{a.pooling} pooling, {'centred' if a.centred else 'raw'}.",
+            where="table alignment",
+            hint="Change [alignment] of the plan, or measure that layer.",
+        )
+    planned = [primary, _stability(primary, plan)]
+    notes: list[str] = []
+    for found, what in (
+        (_tail(tables, grid, plan, layer), "R3: no per-item results of the primary alignment"),
+        (_transfer(tables, grid, plan), "transfer: no test scores of a target task"),
+    ):
+        planned += found[:1]
+        if not found:
+            notes.append(f"Left out of the planned family, {what}.")
+    beside = _beside(tables, grid, plan, layer, primary)
+    beside += _transfer(tables, grid, plan)[1:]
+    return Quantities(tuple(planned + beside), tuple(notes))
+
+
+def _retention(
+    tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, *,
+    planned: bool = False, metric: str = "", stage: str = "",
+) -> Quantity:  # fmt: skip
+    a = plan.alignment
+    metric, stage = metric or a.metric, stage or a.stage
+    suffix = "" if planned else ":" + (metric if metric != a.metric else stage)
+    centred = a.centred or metric == "cka_debiased"
+    cells = retention(
+        tables, grid, stage=stage, metric=metric, layer=layer, pooling=a.pooling, centred=centred
+    )
+    return Quantity(
+        f"R1{suffix}", f"retention: {metric} of alignment after stage {stage} minus before training",
+        metric, UNITS.get(metric, metric), stage, layer, a.pooling, centred, cells, plan.population,
+        plan.smallest_effects.R1 if metric == "accuracy" else math.nan, planned,
+    )  # fmt: skip
+
+
+def _stability(primary: Quantity, plan: AnalysisPlan) -> Quantity:
+    return Quantity(
+        "R2", "stability: between-run standard deviation of the mean alignment over languages",
+        primary.metric, "log ratio", primary.stage, primary.layer, primary.pooling, primary.centred,
+        primary.cells, "these_languages", plan.smallest_effects.R2, planned=True, contrast="spread",
+    )  # fmt: skip
+
+
+def _tail(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int) -> list[Quantity]:
+    a = plan.alignment
+    cells, chosen = tail(
+        tables, grid, stage=a.stage, layer=layer, pooling=a.pooling, centred=a.centred, share=plan.tail_share
+    )
+    title = (
+        f"tail: accuracy in the worst {plan.tail_share:.0%} of languages, chosen on one half of the items "
+        f"and evaluated on the other ({', '.join(chosen)})"
+    )
+    row = Quantity(
+        "R3", title, "accuracy", "fraction", a.stage, layer, a.pooling, a.centred, cells, "these_languages",
+        plan.smallest_effects.R3, planned=True,
+    )  # fmt: skip
+    return [row] if chosen else []
+
+
+def _transfer(tables: Tables, grid: Grid, plan: AnalysisPlan) -> list[Quantity]:
+    """Mean over target tasks first, then each task where there are several."""
+    by_task = transfer(tables, grid)
+    if not by_task:
+        return []
+    rows = [_score("transfer", "mean of " + ", ".join(by_task), _mean_of_tasks(by_task), plan, planned=True)]
+    if len(by_task) > 1:
+        rows += [
+            _score(f"transfer:{task}", task, cells, plan, planned=False) for task, cells in by_task.items()
+        ]
+    return rows
+
+
+def _score(name: str, tasks: str, cells: Cells, plan: AnalysisPlan, *, planned: bool) -> Quantity:
+    stage = "target:" + (name.partition(":")[2] or "all")
+    return Quantity(
+        name, f"zero-shot transfer: test score, {tasks}, mean over languages other than English", "score",
+        "fraction", stage, None, None, None, cells, plan.population, plan.smallest_effects.transfer, planned,
+    )  # fmt: skip
+
+
+def _mean_of_tasks(by_task: Mapping[str, Cells]) -> Cells:
+    """Cells averaged over tasks that share their languages; else each run's mean of task means."""
+    parts = list(by_task.values())
+    first = parts[0]
+    if all(part.units == first.units for part in parts):
+        values = np.mean([part.values for part in parts], axis=0)
+        return Cells(first.arms, first.pairs, first.units, values)
+    means = np.mean([part.values.mean(axis=2) for part in parts], axis=0)
+    return Cells(first.arms, first.pairs, ("mean of tasks",), means[:, :, None])
+
+
+def _beside(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, primary: Quantity) -> list[Quantity]:
+    rows = []
+    if len(primary.cells.units) > 1:
+        rows.append(_other_population(primary))
+    others = [metric for metric in UNITS if metric != plan.alignment.metric]
+    rows += [_retention(tables, grid, plan, layer, metric=metric) for metric in others]
+    stages = sorted({str(s) for s in tables["alignment"]["stage"]} - {"pretrained", plan.alignment.stage})
+    rows += [_retention(tables, grid, plan, layer, stage=stage) for stage in stages]
+    final = kept(tables, grid)
+    title = "forgetting: English development score of the intermediate tasks when the phase ends"
+    rows.append(
+        Quantity("forgetting", f"{title} (higher: less forgotten)", "score", "fraction", "intermediate",
+                 None, None, None, final, "these_languages", math.nan, planned=False)
+    )  # fmt: skip
+    return [row for row in rows if row.cells.units]
+
+
+def _other_population(primary: Quantity) -> Quantity:
+    other: Population = (
+        "languages_like_these" if primary.population == "these_languages" else "these_languages"
+    )
+    return Quantity(
+        f"R1:{other}", f"{primary.title}, for {other.replace('_', ' ')}", primary.metric, primary.unit,
+        primary.stage, primary.layer, primary.pooling, primary.centred, primary.cells, other,
+        primary.bound, planned=False,
+    )  # fmt: skip

@@ -1,0 +1,137 @@
+"""The public door: write the report, its figures and its tables, all or nothing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from alignaudit.errors import SetupError, UsageError, did_you_mean
+from alignaudit.report.export import FORMATS, fitted, render
+from alignaudit.report.figure.catalogue import draw_all
+from alignaudit.report.html import page
+from alignaudit.report.source import ReportInput
+from alignaudit.report.summary import tables
+from alignaudit.report.theme import preset as find_preset
+
+__all__ = ["ReportFiles", "write_report"]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportFiles:
+    """What was written.
+
+    Attributes
+    ----------
+    folder, html
+        The report's folder and its page.
+    figures, tables
+        Name to files, in the order shown.
+    omitted
+        One sentence per figure that could not be drawn.
+    """
+
+    folder: Path
+    html: Path
+    figures: Mapping[str, tuple[Path, ...]]
+    tables: Mapping[str, tuple[Path, ...]]
+    omitted: tuple[str, ...]
+
+
+def write_report(
+    source: ReportInput,
+    folder: Path,
+    *,
+    formats: Sequence[str] = FORMATS,
+    preset: str = "screen",
+) -> ReportFiles:
+    """Write ``report.html``, ``figures/`` and ``tables/`` into a folder, replacing a report that is there.
+
+    Parameters
+    ----------
+    source
+        Study, tables, comparison, provenance and languages.
+    folder
+        Of the report. It appears whole or, after an error, stays as it was.
+    formats
+        Of the figures, from ``svg``, ``pdf`` and ``png``; specification (JSON) and data (CSV) are
+        always written.
+    preset
+        Width of the figure files: ``screen``, ``acl-column`` (218.16 pt) or ``acl-wide`` (453.5 pt).
+        The page always uses ``screen``.
+
+    Returns
+    -------
+    ReportFiles
+        Every path written.
+
+    Raises
+    ------
+    UsageError
+        If a format or preset is unknown, or the folder holds something that is not a report.
+    SetupError
+        If the disk refuses, or a figure was rendered without text.
+    """
+    size = find_preset(preset)
+    for kind in formats:
+        if kind not in FORMATS:
+            raise UsageError(f'unknown figure format "{kind}".', hint=did_you_mean(kind, FORMATS))
+    if folder.exists() and (
+        not folder.is_dir() or (any(folder.iterdir()) and not (folder / "report.html").exists())
+    ):
+        raise UsageError("is not empty and holds no report.", where=str(folder), hint="Name another folder.")
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    except OSError as error:
+        raise SetupError(f"cannot be written: {error}", where=str(folder)) from error
+    try:
+        screen = draw_all(source, find_preset("screen"))
+        gallery = screen if size.name == "screen" else draw_all(source, size)
+        (draft / "figures").mkdir()
+        (draft / "tables").mkdir()
+        figures: dict[str, tuple[Path, ...]] = {}
+        for figure in gallery.figures:
+            spec = fitted(figure.spec())
+            files = {kind: render(figure, spec, kind) for kind in formats}
+            files["json"] = (json.dumps(spec, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+            files["csv"] = figure.data.to_csv(index=False, lineterminator="\n").encode()
+            figures[figure.name] = _write(draft, folder, f"figures/{figure.name}", files)
+        written: dict[str, tuple[Path, ...]] = {}
+        for table in tables(source):
+            views = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": table.to_latex()}
+            files = {kind: text.encode() for kind, text in views.items()}
+            written[table.name] = _write(draft, folder, f"tables/{table.name}", files)
+        (draft / "report.html").write_text(
+            page(source, screen, formats=formats), encoding="utf-8", newline="\n"
+        )
+        _replace(draft, folder)
+    except OSError as error:
+        raise SetupError(f"cannot be written: {error}", where=str(folder)) from error
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+    return ReportFiles(folder, folder / "report.html", figures, written, gallery.omitted)
+
+
+def _write(draft: Path, folder: Path, stem: str, files: Mapping[str, bytes]) -> tuple[Path, ...]:
+    for kind, content in files.items():
+        (draft / f"{stem}.{kind}").write_bytes(content)
+    return tuple(folder / f"{stem}.{kind}" for kind in files)
+
+
+def _replace(draft: Path, folder: Path) -> None:
+    """Put the finished draft in the folder's place; the old report goes last."""
+    draft.chmod(0o755)
+    old = draft.with_name(draft.name + "-old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        draft.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

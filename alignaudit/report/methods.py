@@ -1,0 +1,162 @@
+"""The methods paragraph: only what was really done, taken from the records."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from alignaudit.report.sentence import effect, listing, number
+from alignaudit.report.source import ReportInput
+
+__all__ = ["methods"]
+
+
+def methods(source: ReportInput) -> list[str]:
+    """Return the methods section as paragraphs of plain text.
+
+    Returns
+    -------
+    list of str
+        Training, measurement, inference, software; a sentence whose facts are not on record is left out.
+    """
+    parts = [_training(source), _measurement(source), _inference(source), _software(source)]
+    return [" ".join(part) for part in parts if part]
+
+
+def _training(source: ReportInput) -> list[str]:
+    runs, study = source.table("runs"), source.study
+    if runs.empty:
+        return []
+    arms = [
+        f"{arm} ({int((runs['arm'] == arm).sum())})" for arm in source.arms() if (runs["arm"] == arm).any()
+    ]
+    seeds, checkpoints = sorted({int(s) for s in runs["seed"]}), sorted(set(runs["checkpoint"]))
+    encoder = _name(study.get("encoder"))
+    text = [
+        f"{'The encoder ' + encoder + ' was' if encoder else 'One encoder was'} trained in {_count(len(runs), 'run')}: "
+        f"{listing(arms)}, from {_count(len(checkpoints), 'pretrained checkpoint')} and "
+        f"{_count(len(seeds), 'seed')} ({_ranges(seeds)})."
+    ]
+    trained = runs[runs["schedule"] != "none"]
+    text += _orders(trained)
+    text += _parity(trained)
+    policy = listing(sorted(set(trained["learning_rate_policy"])))
+    state = listing(sorted(set(trained["optimizer_state"])))
+    if policy:
+        text.append(f"Learning-rate policy: {policy}; optimizer state at task boundaries: {state}.")
+    tasks = _names(study.get("tasks"))
+    if tasks:
+        text.append(f"Tasks: {listing(tasks)}.")
+    return text
+
+
+def _orders(trained: Any) -> list[str]:
+    orders = sorted({str(order) for order in trained["order"]} - {""})
+    return (
+        [f"Task orders drawn: {len(orders)} ({'; '.join(orders[:6])}{' …' if len(orders) > 6 else ''})."]
+        if orders
+        else []
+    )
+
+
+def _parity(trained: Any) -> list[str]:
+    """Return whether arms of one checkpoint and seed saw the same multiset of mini-batches."""
+    groups = trained[trained["plan_hash"] != ""].groupby(["checkpoint", "seed"])["plan_hash"]
+    pairs = groups.agg(["nunique", "size"])
+    pairs = pairs[pairs["size"] > 1]
+    if pairs.empty:
+        return []
+    unequal = int((pairs["nunique"] > 1).sum())
+    if unequal:
+        return [
+            f"In {unequal} of {len(pairs)} checkpoint × seed groups the arms did not see the same multiset of "
+            "mini-batches, so arms there differ in more than order."
+        ]
+    return [
+        f"In all {len(pairs)} checkpoint × seed groups the arms saw the same multiset of mini-batches "
+        "(equal hashes); only their order differed."
+    ]
+
+
+def _measurement(source: ReportInput) -> list[str]:
+    frame = source.table("alignment")
+    if frame.empty:
+        return []
+    primary, sizes = source.primary(), frame["n"].astype(int)
+    languages, layers = frame["language"].nunique(), sorted(int(x) for x in frame["layer"].unique())
+    metrics = listing([str(m).replace("_", " ") for m in sorted(frame["metric"].unique())])
+    pool = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
+    return [
+        f"Alignment with English was measured in {_count(languages, 'language')} and "
+        f"{_count(len(layers), 'layer')} as {metrics}, on {pool} sentence pairs per language.",
+        f"The primary cell is {primary.words}, as the mean of both retrieval directions, after the "
+        f"{primary.stage} stage.",
+    ]
+
+
+def _inference(source: ReportInput) -> list[str]:
+    result = source.comparison
+    if not source.estimands:
+        return []
+    text = [
+        f"The comparison of {listing(source.schedules) or 'the arms'} follows the plan {result.get('plan', 'unnamed')} "
+        f"and is {result.get('status', 'of unstated status')}. The unit of inference is the training run."
+    ]
+    for entry in source.estimands:
+        one = effect(entry)
+        components = ", ".join(
+            f"{str(key).replace('_', ' ')} {value:.3g}"
+            for key, value in (entry.get("variance_components") or {}).items()
+            if isinstance(value, (int, float))
+        )
+        population = {
+            "these_languages": "conclusions hold for these languages",
+            "languages_like_these": "conclusions extend to languages like these",
+        }.get(str(entry.get("population")), "")
+        bound = (
+            ""
+            if one.bound != one.bound
+            else (f"smallest effect of interest ±{number(one.bound, 2)} {one.unit}".rstrip())
+        )
+        facts = [population, bound, f"variance components: {components}" if components else ""]
+        tail = "; ".join(fact for fact in facts if fact)
+        text.append(f"{one.name or one.title}: {one.facts.rstrip('.')}{'; ' + tail if tail else ''}.")
+    text.append(
+        "P-values of the planned family are adjusted by Holm, those per language by Benjamini and Hochberg."
+    )
+    return text
+
+
+def _software(source: ReportInput) -> list[str]:
+    versions = source.provenance.get("versions") or {}
+    device = source.provenance.get("device")
+    text = []
+    if isinstance(versions, Mapping) and versions:
+        text.append(f"Software: {listing([f'{name} {version}' for name, version in versions.items()])}.")
+    if device:
+        text.append(f"Device: {device}.")
+    return text
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _ranges(seeds: Sequence[int]) -> str:
+    whole = len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1))
+    return f"{seeds[0]}–{seeds[-1]}" if whole else ", ".join(map(str, seeds))
+
+
+def _name(value: Any) -> str:
+    return str(value.get("name") or "") if isinstance(value, Mapping) else str(value or "")
+
+
+def _names(value: Any) -> list[str]:
+    if isinstance(value, Mapping):
+        flat = [
+            item
+            for key, one in value.items()
+            for item in (_names(one) if isinstance(one, (list, tuple)) else [str(key)])
+        ]
+        return list(dict.fromkeys(flat))
+    return [_name(item) for item in value] if isinstance(value, (list, tuple)) else []
