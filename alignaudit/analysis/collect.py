@@ -105,7 +105,7 @@ def validated(tables: Mapping[str, pd.DataFrame], name: str, **where: object) ->
     contract = CONTRACTS[name]
     frame = tables.get(name)
     if frame is None:
-        return pd.DataFrame({column: [] for column in contract.names})
+        return validate(pd.DataFrame({column: [] for column in contract.names}), contract)
     validate(frame.iloc[:0], contract)  # the columns, before they are used to choose rows
     for column, value in where.items():
         frame = frame[frame[column].isin(value) if isinstance(value, list) else frame[column] == value]

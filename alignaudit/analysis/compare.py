@@ -170,7 +170,8 @@ def _estimand(entry: Measured, p_adjusted: float, family: int, plan: AnalysisPla
         df=n.df, df_method=n.df_method, statistic=n.statistic, p_value=n.p_value, p_adjusted=p_adjusted,
         sign_flip_p_value=n.sign_flip_p_value, sign_flip_min_p=n.sign_flip_min_p,
         equivalence_bound=row.bound, equivalence_p_value=equivalence.p_value,
-        n_runs=2 * n.n_pairs, n_pairs=n.n_pairs, n_languages=n.n_units, population=n.population,
+        n_runs=2 * n.n_pairs, n_pairs=n.n_pairs, n_languages=row.n_languages or n.n_units,
+        population=n.population,
         over=n.over, method=n.method, variance_components=n.components, verdict=verdict, rule=rule,
         status=status, arm_values=n.arm_values,
     )  # fmt: skip

@@ -131,7 +131,7 @@ class Comparison:
             f"plan {self.plan}.",
             f"Design: {d['pairs']} pairs of runs ({len(d['checkpoints'])} checkpoints, "
             f"{len(d['seeds'])} seeds), {len(d['languages'])} languages, {missing}.",
-            *[f"{row.estimand}: {row.title}; {row.method}." for row in main],
+            *dict.fromkeys(f"{row.estimand}: {row.title}; {row.method}." for row in main),
             "",
             *_table(main),
         ]
@@ -173,9 +173,13 @@ def _cells(row: Estimand) -> tuple[str, ...]:
         interval = f"[{row.conf_low:+.4f}, {row.conf_high:+.4f}] {100 * row.conf_level:g} %"
     return (
         row.estimand, row.contrast, _number(row.estimate, "+.4f"), interval, _number(row.df, ".1f"),
-        _number(row.p_value, ".4f"), _number(row.p_adjusted, ".4f"), row.verdict,
+        _p_text(row.p_value), _p_text(row.p_adjusted), row.verdict,
     )  # fmt: skip
 
 
 def _number(value: float, form: str) -> str:
     return format(value, form) if math.isfinite(value) else "none"
+
+
+def _p_text(p_value: float) -> str:
+    return "<.0001" if p_value < 1e-4 else _number(p_value, ".4f")

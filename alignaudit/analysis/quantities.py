@@ -40,6 +40,8 @@ class Quantity:
         Whether it belongs to the planned family.
     contrast
         ``mean``, or ``spread`` for the log SD ratio.
+    n_languages
+        Number of languages behind the cells, where it is not their number of units.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Quantity:
     bound: float
     planned: bool
     contrast: Literal["mean", "spread"] = "mean"
+    n_languages: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def _tail(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int) -> list[Qu
     )
     row = Quantity(
         "R3", title, "accuracy", "fraction", a.stage, layer, a.pooling, a.centred, cells, "these_languages",
-        plan.smallest_effects.R3, planned=True,
+        plan.smallest_effects.R3, planned=True, n_languages=len(chosen),
     )  # fmt: skip
     return [row] if chosen else []
 
@@ -158,7 +161,7 @@ def _transfer(tables: Tables, grid: Grid, plan: AnalysisPlan) -> list[Quantity]:
     by_task = transfer(tables, grid)
     if not by_task:
         return []
-    rows = [_score("transfer", "mean of " + ", ".join(by_task), _mean_of_tasks(by_task), plan, planned=True)]
+    rows = [_score("transfer", ", ".join(by_task), _mean_of_tasks(by_task), plan, planned=True)]
     if len(by_task) > 1:
         rows += [
             _score(f"transfer:{task}", task, cells, plan, planned=False) for task, cells in by_task.items()
@@ -167,9 +170,9 @@ def _transfer(tables: Tables, grid: Grid, plan: AnalysisPlan) -> list[Quantity]:
 
 
 def _score(name: str, tasks: str, cells: Cells, plan: AnalysisPlan, *, planned: bool) -> Quantity:
-    stage = "target:" + (name.partition(":")[2] or "all")
+    stage = "target:" + (tasks if "," not in tasks else "all")
     return Quantity(
-        name, f"zero-shot transfer: test score, {tasks}, mean over languages other than English", "score",
+        name, f"zero-shot transfer: test score of {tasks}, mean over languages other than English", "score",
         "fraction", stage, None, None, None, cells, plan.population, plan.smallest_effects.transfer, planned,
     )  # fmt: skip
 
@@ -197,7 +200,7 @@ def _beside(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, primary:
     title = "forgetting: English development score of the intermediate tasks when the phase ends"
     rows.append(
         Quantity("forgetting", f"{title} (higher: less forgotten)", "score", "fraction", "intermediate",
-                 None, None, None, final, "these_languages", math.nan, planned=False)
+                 None, None, None, final, "these_languages", math.nan, planned=False, n_languages=1)
     )  # fmt: skip
     return [row for row in rows if row.cells.units]
 

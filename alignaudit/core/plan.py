@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,19 @@ class PlannedRun:
 
 @dataclass(frozen=True, slots=True)
 class StudyPlan:
-    """The whole graph of a study."""
+    """The whole graph of a study.
+
+    Attributes
+    ----------
+    study, study_hash
+        The resolved study and its SHA-256.
+    stages, runs, yields
+        The graph, the runs of the design, and which stage gives which rows of which run.
+    stages_without_sharing
+        Stages there would be if no two runs shared any.
+    languages
+        Per language code its ``name``, ``script`` and ``family``.
+    """
 
     study: Mapping[str, Any]
     study_hash: str
@@ -95,6 +107,7 @@ class StudyPlan:
     runs: tuple[PlannedRun, ...]
     yields: tuple[Yield, ...]
     stages_without_sharing: int
+    languages: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     def stage(self, key: str) -> Stage:
         """Return the stage of a key."""
@@ -131,6 +144,7 @@ def read_plan(path: Path) -> StudyPlan:
             runs=tuple(PlannedRun(**{**run, "stages": tuple(run["stages"])}) for run in raw["runs"]),
             yields=tuple(Yield(**entry) for entry in raw["yields"]),
             stages_without_sharing=raw["stages_without_sharing"],
+            languages=raw["languages"],
         )
     except FileNotFoundError as error:
         raise IncompleteDesignError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from alignaudit.core.example import ParallelText, TaskData
+from alignaudit.core.language import languages
 from alignaudit.core.store import file_sha256
 from alignaudit.core.study import Data
 from alignaudit.errors import DataError, StudyError, did_you_mean
@@ -41,6 +42,10 @@ class Source(Protocol):
 
     def parallel_fingerprint(self, languages: tuple[str, ...]) -> str:
         """Return a hash that changes when the parallel text may."""
+        ...
+
+    def describe_languages(self) -> dict[str, dict[str, str]]:
+        """Return name, script and family of every language, for reports."""
         ...
 
 
@@ -119,6 +124,13 @@ class WorldSource:
         """Return a hash of the world's definition and the languages."""
         return self._fingerprint("parallel", languages)
 
+    def describe_languages(self) -> dict[str, dict[str, str]]:
+        """Return name, script and family of the world's languages."""
+        return {
+            language.code: {"name": language.name, "script": language.script, "family": language.word_order}
+            for language in self._world().languages
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class FolderSource:
@@ -157,6 +169,16 @@ class FolderSource:
         folder = self.folder / self.data.parallel
         files = [path for language in languages for path in parallel_files(folder, language)]
         return _files_hash(files, (self.data.parallel_pairs,))
+
+    def describe_languages(self) -> dict[str, dict[str, str]]:
+        """Return name, script and family of every language known by an ISO code."""
+        known = languages()
+        found = {code: known[code] for code in known}
+        found |= {language.short: language for language in known.values() if language.short}
+        return {
+            code: {"name": language.name, "script": language.script, "family": language.family}
+            for code, language in found.items()
+        }
 
 
 def _files_hash(files: list[Path], sizes: tuple[int, ...]) -> str:

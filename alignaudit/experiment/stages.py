@@ -88,6 +88,7 @@ def draw_plan(study: Study, schedules: Sequence[str] | None = None) -> StudyPlan
         runs=tuple(builder.runs),
         yields=tuple(dict.fromkeys(builder.yields)),
         stages_without_sharing=builder.unshared,
+        languages=builder.source.describe_languages(),
     )
 
 
@@ -183,6 +184,7 @@ class _Builder:
             Yield(baselines.key, "", "character_ngram", "control"),
         ]
         self.prefix[name] = len(encoder.parents)
+        self.unshared += 2 if position else 3  # the controls belong to checkpoints, not to runs
         return encoder
 
     def _pretrained(self, label: str, name: str) -> _Encoder:
@@ -248,8 +250,7 @@ class _Builder:
                 Yield(stage.key, name, f"target:{task}", "scores"),
                 Yield(measured, name, f"target:{task}", "alignment"),
             ]
-            before = self.prefix[checkpoint] + (1 if intermediate else 0)
-            self.unshared += before + 2
+            self.unshared += self.prefix[checkpoint] + (2 if intermediate else 1) + 2
         self.runs.append(
             PlannedRun(
                 run=name,

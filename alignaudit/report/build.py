@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from alignaudit.errors import SetupError, UsageError, did_you_mean
-from alignaudit.report.export import FORMATS, fitted, render
+from alignaudit.report.export import FORMATS, fitted, render, static_svg
 from alignaudit.report.figure.catalogue import draw_all
 from alignaudit.report.html import page
 from alignaudit.report.source import ReportInput
 from alignaudit.report.summary import tables
 from alignaudit.report.theme import preset as find_preset
 
-__all__ = ["ReportFiles", "write_report"]
+__all__ = ["FORMATS", "ReportFiles", "write_report"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,14 @@ def write_report(
     try:
         screen = draw_all(source, find_preset("screen"))
         gallery = screen if size.name == "screen" else draw_all(source, size)
+        specs = {figure.name: fitted(figure.spec()) for figure in screen.figures}
         (draft / "figures").mkdir()
         (draft / "tables").mkdir()
         figures: dict[str, tuple[Path, ...]] = {}
         for figure in gallery.figures:
-            spec = fitted(figure.spec())
-            files = {kind: render(figure, spec, kind) for kind in formats}
+            spec = specs[figure.name] if gallery is screen else fitted(figure.spec())
+            drawing = static_svg(figure, spec)
+            files = {kind: render(drawing, kind) for kind in formats}
             files["json"] = (json.dumps(spec, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
             files["csv"] = figure.data.to_csv(index=False, lineterminator="\n").encode()
             figures[figure.name] = _write(draft, folder, f"figures/{figure.name}", files)
@@ -106,7 +108,7 @@ def write_report(
             files = {kind: text.encode() for kind, text in views.items()}
             written[table.name] = _write(draft, folder, f"tables/{table.name}", files)
         (draft / "report.html").write_text(
-            page(source, screen, formats=formats), encoding="utf-8", newline="\n"
+            page(source, screen, specs, formats=formats), encoding="utf-8", newline="\n"
         )
         _replace(draft, folder)
     except OSError as error:

@@ -82,13 +82,13 @@ def static_svg(figure: Figure, spec: Mapping[str, Any], *, prefix: str = "") -> 
     )
 
 
-def render(figure: Figure, spec: Mapping[str, Any], kind: str) -> bytes:
+def render(drawing: str, kind: str) -> bytes:
     """Return the bytes of one file.
 
     Parameters
     ----------
-    figure, spec
-        As in :func:`static_svg`.
+    drawing
+        Of :func:`static_svg`.
     kind
         ``svg``, ``pdf`` (fonts embedded, one preset unit = 1 pt) or ``png`` (300 pixels per inch).
 
@@ -97,17 +97,17 @@ def render(figure: Figure, spec: Mapping[str, Any], kind: str) -> bytes:
     UsageError
         If the format is unknown.
     SetupError
-        If text or fonts are absent from what was drawn.
+        If a PDF holds no font.
     """
     if kind == "svg":
-        return static_svg(figure, spec).encode()
+        return drawing.encode()
     if kind == "png":
-        return bytes(vl_convert.vegalite_to_png(dict(spec), vl_version=VEGA_LITE, ppi=_PPI))
+        return bytes(vl_convert.svg_to_png(drawing, ppi=_PPI))
     if kind == "pdf":
-        page = bytes(vl_convert.vegalite_to_pdf(dict(spec), vl_version=VEGA_LITE))
-        if b"/Font" not in page and b"/ObjStm" not in page:
-            raise SetupError("the PDF holds no font.", where=f"figure {figure.name}", hint="Check the fonts.")
-        return page
+        sheet = bytes(vl_convert.svg_to_pdf(drawing))
+        if b"/Font" not in sheet and b"/ObjStm" not in sheet:
+            raise SetupError("a PDF holds no font.", where="figures", hint="Check the fonts.")
+        return sheet
     raise UsageError(f'unknown figure format "{kind}".', hint=did_you_mean(kind, FORMATS))
 
 

@@ -16,7 +16,7 @@ import jinja2
 import vl_convert
 from markupsafe import Markup, escape
 
-from alignaudit.report.export import VEGA_LITE, fitted, static_svg
+from alignaudit.report.export import VEGA_LITE, static_svg
 from alignaudit.report.figure.base import Figure
 from alignaudit.report.figure.catalogue import Gallery
 from alignaudit.report.methods import methods
@@ -106,7 +106,13 @@ def interval_bar(one: Effect, colour: str) -> Markup:
     )
 
 
-def page(source: ReportInput, gallery: Gallery, *, formats: Sequence[str] = ()) -> str:
+def page(
+    source: ReportInput,
+    gallery: Gallery,
+    specs: Mapping[str, Mapping[str, Any]],
+    *,
+    formats: Sequence[str] = (),
+) -> str:
     """Return the whole page.
 
     Parameters
@@ -115,6 +121,8 @@ def page(source: ReportInput, gallery: Gallery, *, formats: Sequence[str] = ()) 
         What the report is made from.
     gallery
         Figures drawn with the screen preset.
+    specs
+        Their fitted specifications by name.
     formats
         File formats that lie beside the page, for the links.
 
@@ -123,7 +131,6 @@ def page(source: ReportInput, gallery: Gallery, *, formats: Sequence[str] = ()) 
     str
         HTML; equal input gives equal bytes.
     """
-    specs = {figure.name: fitted(figure.spec()) for figure in gallery.figures}
     shown = [
         _shown(figure, place, specs[figure.name]) for place, figure in enumerate(gallery.figures, start=1)
     ]
@@ -137,7 +144,7 @@ def page(source: ReportInput, gallery: Gallery, *, formats: Sequence[str] = ()) 
         question=str(source.study.get("question") or _question(source)),
         comparison=source.comparison,
         cards=_cards(source),
-        sentences=[estimand_sentence(entry) for entry in source.estimands],
+        sentences=[estimand_sentence(entry) for entry in source.headline],
         status=_status(source),
         figures=shown,
         formats=list(formats),
@@ -180,7 +187,7 @@ def _question(source: ReportInput) -> str:
 def _cards(source: ReportInput) -> list[dict[str, Any]]:
     styles = arm_styles(source.kinds())
     cards = []
-    for entry in source.estimands:
+    for entry in source.headline:
         one, verdict = effect(entry), str(entry.get("verdict") or "no verdict")
         arm = verdict.removeprefix("favours ")
         style = styles.get(arm) if verdict.startswith("favours ") else None

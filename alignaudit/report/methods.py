@@ -31,7 +31,7 @@ def _training(source: ReportInput) -> list[str]:
         f"{arm} ({int((runs['arm'] == arm).sum())})" for arm in source.arms() if (runs["arm"] == arm).any()
     ]
     seeds, checkpoints = sorted({int(s) for s in runs["seed"]}), sorted(set(runs["checkpoint"]))
-    encoder = _name(study.get("encoder"))
+    encoder = _encoder(study.get("encoder"))
     text = [
         f"{'The encoder ' + encoder + ' was' if encoder else 'One encoder was'} trained in {_count(len(runs), 'run')}: "
         f"{listing(arms)}, from {_count(len(checkpoints), 'pretrained checkpoint')} and "
@@ -44,9 +44,10 @@ def _training(source: ReportInput) -> list[str]:
     state = listing(sorted(set(trained["optimizer_state"])))
     if policy:
         text.append(f"Learning-rate policy: {policy}; optimizer state at task boundaries: {state}.")
-    tasks = _names(study.get("tasks"))
-    if tasks:
-        text.append(f"Tasks: {listing(tasks)}.")
+    for phase in ("intermediate", "target"):
+        tasks = _tasks(study.get(phase))
+        if tasks:
+            text.append(f"{phase.capitalize()} tasks: {listing(tasks)}.")
     return text
 
 
@@ -102,7 +103,7 @@ def _inference(source: ReportInput) -> list[str]:
         f"The comparison of {listing(source.schedules) or 'the arms'} follows the plan {result.get('plan', 'unnamed')} "
         f"and is {result.get('status', 'of unstated status')}. The unit of inference is the training run."
     ]
-    for entry in source.estimands:
+    for entry in source.headline:
         one = effect(entry)
         components = ", ".join(
             f"{str(key).replace('_', ' ')} {value:.3g}"
@@ -147,16 +148,26 @@ def _ranges(seeds: Sequence[int]) -> str:
     return f"{seeds[0]}–{seeds[-1]}" if whole else ", ".join(map(str, seeds))
 
 
-def _name(value: Any) -> str:
-    return str(value.get("name") or "") if isinstance(value, Mapping) else str(value or "")
-
-
-def _names(value: Any) -> list[str]:
+def _encoder(value: Any) -> str:
+    """Return the encoder's name, or its checkpoints' names."""
     if isinstance(value, Mapping):
-        flat = [
-            item
-            for key, one in value.items()
-            for item in (_names(one) if isinstance(one, (list, tuple)) else [str(key)])
+        names = [str(name) for name in value.get("checkpoints") or []]
+        return str(value.get("name") or listing(names))
+    return str(value or "")
+
+
+def _tasks(phase: Any) -> list[str]:
+    """Return the tasks of a phase, each with its updates and batch size where they are on record."""
+    tasks = phase.get("tasks") if isinstance(phase, Mapping) else phase
+    if not isinstance(tasks, Mapping):
+        return [str(task) for task in tasks or []]
+    words = []
+    for name, settings in tasks.items():
+        given = settings if isinstance(settings, Mapping) else {}
+        size = [
+            f"{given[key]} {unit}"
+            for key, unit in (("updates", "updates"), ("batch_size", "examples each"))
+            if given.get(key)
         ]
-        return list(dict.fromkeys(flat))
-    return [_name(item) for item in value] if isinstance(value, (list, tuple)) else []
+        words.append(f"{name} ({' of '.join(size)})" if size else str(name))
+    return words

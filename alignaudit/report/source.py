@@ -15,6 +15,7 @@ __all__ = ["FRACTIONS", "Primary", "ReportInput"]
 FRACTIONS = frozenset({"fraction", "proportion", "share", "0-1", "0–1", "accuracy", "f1", "em", "em_f1"})
 """Units and metrics that lie between 0 and 1 and are shown in points (times 100)."""
 
+_FAMILY = ("R1", "R2", "R3", "R4", "transfer")
 _KINDS = ("pretrained", "none", "sequential", "interleaved", "concurrent")
 
 
@@ -92,6 +93,12 @@ class ReportInput:
     def estimands(self) -> list[Mapping[str, Any]]:
         """Return the estimands of the comparison, in its order."""
         return list(self.comparison.get("estimands") or [])
+
+    @property
+    def headline(self) -> list[Mapping[str, Any]]:
+        """Return the estimands of the planned family: those without a suffix, else all of them."""
+        family = [e for e in self.estimands if str(e.get("estimand")) in _FAMILY]
+        return family or self.estimands
 
     @property
     def schedules(self) -> list[str]:

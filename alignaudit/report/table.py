@@ -118,7 +118,7 @@ class Table:
         """
         rows = self.cells()
         shown = rows if limit is None else rows[:limit]
-        head = "".join(f'<th scope="col"{_numeric(f)}>{html.escape(f.heading)}</th>' for f in self.fields)
+        head = "".join(f'<th scope="col"{_kind(f)}>{html.escape(f.heading)}</th>' for f in self.fields)
         body = "\n".join("<tr>" + self._html_row(row) + "</tr>" for row in shown)
         notes = list(self.notes)
         if len(shown) < len(rows):
@@ -134,7 +134,7 @@ class Table:
         first, *others = row
         rest = zip(others, self.fields[1:], strict=True)
         return f'<th scope="row"><bdi>{html.escape(first)}</bdi></th>' + "".join(
-            f"<td{_numeric(f)}>{html.escape(cell) if f.numeric else f'<bdi>{html.escape(cell)}</bdi>'}</td>"
+            f"<td{_kind(f, cell)}>{html.escape(cell) if f.numeric else f'<bdi>{html.escape(cell)}</bdi>'}</td>"
             for cell, f in rest
         )
 
@@ -163,8 +163,8 @@ class Table:
         )
 
 
-def _numeric(column: Field) -> str:
-    return ' class="number"' if column.numeric else ""
+def _kind(column: Field, cell: str = "") -> str:
+    return ' class="number"' if column.numeric else ' class="long"' if len(cell) > 28 else ""
 
 
 def _latex(text: str) -> str:

@@ -109,7 +109,8 @@ def _measured(
 def _kept(run: Mapping[str, object], shift: float) -> list[dict[str, object]]:
     return [
         {**run, "stage": "intermediate", "task": task, "role": "intermediate", "update": update,
-         "split": "dev", "language": "en", "metric": "accuracy", "value": 0.5 + update / 1000 + shift, "n": 50}
+         "split": "dev", "language": "en", "metric": "accuracy", "n": 50,
+         "value": 0.5 + update / 1000 + shift}
         for task in TASKS
         for update in (50, 100)
     ]  # fmt: skip

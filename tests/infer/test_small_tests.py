@@ -24,7 +24,7 @@ def test_equivalence_against_statsmodels():
 @pytest.mark.parametrize("estimate", np.linspace(-0.05, 0.05, 21))
 def test_equivalent_exactly_when_the_interval_lies_inside(estimate):
     result = two_one_sided_tests(estimate, 0.01, 5, bound=0.03, alpha=0.05)
-    assert result.equivalent == (-0.03 < result.conf_low and result.conf_high < 0.03)
+    assert result.equivalent == (result.conf_low > -0.03 and result.conf_high < 0.03)
 
 
 def test_no_bound_means_no_verdict_but_an_interval():

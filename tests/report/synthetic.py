@@ -62,9 +62,10 @@ def synthetic(
         study={
             "name": "synthetic-world",
             "title": "A synthetic world",
-            "encoder": {"name": "tiny-roberta"},
+            "encoder": {"checkpoints": ["tiny-roberta"]},
             "seeds": list(range(seeds)),
-            "tasks": {"intermediate": list(TASKS), "target": list(TARGETS)},
+            "intermediate": {"tasks": {task: {"updates": 200, "batch_size": 16} for task in TASKS}},
+            "target": {"tasks": {task: {"updates": 200, "batch_size": 16} for task in TARGETS}},
             "description": "Three intermediate tasks, four schedules, one made-up world. All numbers here are invented.",
         },
         tables=checked,

@@ -54,7 +54,7 @@ def draw(source: ReportInput, size: Preset) -> Figure:
         f"Test score ({listing(metrics)}) of each target task, trained in English only, languages sorted by mean "
         f"score, English where it was scored. Marks are means over runs, lines run from the lowest to the highest run "
         f"and are not intervals. {missing_sentence(missing, total, 'run × task × language scores')} "
-        f"{hollow} mark{'s have' if hollow != 1 else ' has'} no data at all{' drawn as a ring at the left' if hollow else ''}. The title's means take "
+        f"{hollow} mark{'s have' if hollow != 1 else ' has'} no data at all{', drawn as a ring at the left' if hollow else ''}. The title's means take "
         f"the {len(common)} of {cells['language'].nunique()} task × language cells that every arm has."
     )
     alternative = (

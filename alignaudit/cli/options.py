@@ -1,0 +1,49 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import argparse
+
+__all__ = ["add_study_options", "seeds_argument"]
+
+
+def seeds_argument(text: str) -> tuple[int, ...]:
+    """Return the seeds of a list such as ``1-3,42``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If the text is not such a list.
+
+    Examples
+    --------
+    >>> seeds_argument("1-3,42")
+    (1, 2, 3, 42)
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.partition("-")
+        try:
+            seeds += range(int(first), int(last) + 1) if dash else [int(first)]
+        except ValueError:
+            raise argparse.ArgumentTypeError(f'"{text}" is not a list of seeds such as 1-3,42') from None
+    if not seeds:
+        raise argparse.ArgumentTypeError(f'"{text}" names no seed')
+    return tuple(dict.fromkeys(seeds))
+
+
+def add_study_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what every command on a finished study takes."""
+    parser.add_argument(
+        "study", nargs="?", help="name, study file, or folder of a study that was run (default: quickstart)"
+    )
+    parser.add_argument(
+        "--schedules",
+        nargs="*",
+        metavar="ARM",
+        help="arms to compare; without names all of the study (default: those of the analysis plan)",
+    )
+    parser.add_argument("--plan", metavar="FILE", help="analysis plan (default: the built-in primary plan)")
+    parser.add_argument("--runs", default="runs", metavar="FOLDER", help="runs root (default: runs)")
+    parser.add_argument("--allow-missing", action="store_true", help="use the runs there are")
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
