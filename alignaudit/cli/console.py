@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
@@ -23,7 +24,7 @@ def duration(seconds: float) -> str:
     Examples
     --------
     >>> duration(4.2), duration(75), duration(7300), duration(200_000)
-    ('4 s', '1 min 15 s', '2 h 2 min', '2 d 8 h')
+    ('4 s', '1 min 15 s', '2 h 1 min', '2 d 7 h')
     """
     whole = round(seconds)
     if whole < 60:
@@ -78,6 +79,10 @@ class Console:
     def error(self, text: str) -> None:
         """Write an error to stderr."""
         self.talk.print(f"error: {text}", markup=False, style="bold red" if self.talk.is_terminal else None)
+
+    def trace(self) -> None:
+        """Write the traceback of the error that is being handled to stderr."""
+        self.talk.print(traceback.format_exc(), markup=False)
 
     def give(self, text: str) -> None:
         """Write data to stdout."""

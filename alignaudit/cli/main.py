@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -42,11 +43,11 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise a usage error instead of printing the whole usage."""
-        hint = f"See `{self.prog} --help`."
-        for word in sys.argv[1:]:
-            if "invalid choice" in message and f"'{word}'" in message:
-                hint = did_you_mean(word, COMMANDS)
-        raise UsageError(message + ".", hint=hint)
+        choice = re.fullmatch(r"(.*invalid choice: '(.*)') \(choose from (.*)\)", message)
+        if choice is None:
+            raise UsageError(f"{message}.", hint=f"See `{self.prog} --help`.")
+        known = [word.strip("'\"") for word in choice[3].split(", ")]
+        raise UsageError(f"{choice[1]}.", hint=did_you_mean(choice[2], known))
 
 
 def _module(name: str) -> ModuleType:
@@ -96,9 +97,11 @@ def main(words: Sequence[str] | None = None) -> int:
         return code
     except AlignAuditError as error:
         if debug:
-            raise
+            console.trace()
         console.error(str(error))
         return error.exit_code
+    except SystemExit as stop:  # --help and --version
+        return stop.code if isinstance(stop.code, int) else 0
     except KeyboardInterrupt:
         console.error("interrupted. Run the same command to resume.")
         return 130
@@ -107,7 +110,7 @@ def main(words: Sequence[str] | None = None) -> int:
         return 0
     except Exception as error:
         if debug:
-            raise
+            console.trace()
         console.error(f"unexpected {type(error).__name__}: {error} Run it with --debug for the traceback.")
         return 1
 

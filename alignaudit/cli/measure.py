@@ -32,13 +32,10 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     """Carry out the command and return the exit code."""
     from pathlib import Path
 
-    from transformers.utils import logging
-
     from alignaudit.core.store import atomic_text
-    from alignaudit.experiment.run import measure
+    from alignaudit.experiment.run import measure, quiet_libraries
 
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
+    quiet_libraries()
     rows = measure(
         arguments.encoder,
         arguments.data,

@@ -47,8 +47,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             {
                 "schema_version": 1,
                 "report": str(files.html),
-                "figures": [str(path) for path in files.figures],
-                "tables": [str(path) for path in files.tables],
+                "figures": [str(path) for paths in files.figures.values() for path in paths],
+                "tables": [str(path) for paths in files.tables.values() for path in paths],
             }
         )
     else:

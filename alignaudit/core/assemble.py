@@ -53,7 +53,7 @@ def assemble_tables(plan: StudyPlan, store: Store) -> dict[str, pd.DataFrame]:
         if store.has(entry.key):
             for table, frame in _stage_tables(entry, runs.get(entry.run), store):
                 parts[table].append(frame)
-    records = {stage.key: store.record(stage.key) for stage in plan.stages if store.has(stage.key)}
+    records = {stage.key: _record(store, stage.key) for stage in plan.stages if store.has(stage.key)}
     name = str(plan.study["name"])
     rows = [_run_row(run, name, records) for run in plan.runs if run.schedule != "pretrained"]
     parts["runs"] = [pd.DataFrame(rows, columns=RUNS.names)]
@@ -107,9 +107,18 @@ def _stage_tables(entry: Yield, run: PlannedRun | None, store: Store) -> Iterabl
 
 
 def _read(store: Store, key: str, file: str) -> pd.DataFrame:
+    _verify(store, key, file)
+    return pd.read_parquet(store.folder(key) / file)
+
+
+def _record(store: Store, key: str) -> dict[str, Any]:
+    _verify(store, key, RECORD)
+    return store.record(key)
+
+
+def _verify(store: Store, key: str, file: str) -> None:
     try:
-        store.verify(key, {file, RECORD})
-        return pd.read_parquet(store.folder(key) / file)
+        store.verify(key, {file})
     except DamagedRecordError as error:
         raise DamagedRecordError(
             error.what,

@@ -123,7 +123,8 @@ def _message(model: type[BaseModel], item: Mapping[str, Any]) -> str:
     if item["type"] == "missing":
         return f"{dotted}: this key is missing."
     text = str(item["msg"]).removeprefix("Value error, ")
-    return f"{dotted}: {text} (got {item['input']!r})"
+    given = "" if isinstance(item["input"], Mapping) else f" (got {item['input']!r})"
+    return f"{dotted}: {text}{given}"
 
 
 def _known_keys(model: type[BaseModel], path: Sequence[Any]) -> list[str]:

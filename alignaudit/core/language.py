@@ -63,7 +63,7 @@ def find_language(code: str) -> Language:
     if code in known:
         return known[code]
     for language in known.values():
-        if language.short == code:
+        if code and language.short == code:
             return language
     raise DataError(f'unknown language code "{code}".', hint=did_you_mean(code, known))
 

@@ -126,7 +126,7 @@ def write_plan(path: Path, plan: StudyPlan) -> None:
 
 
 def read_plan(path: Path) -> StudyPlan:
-    """Read a plan.
+    """Return the plan that a file holds.
 
     Raises
     ------

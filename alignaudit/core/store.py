@@ -20,6 +20,7 @@ import shutil
 import time
 import uuid
 from collections.abc import Callable, Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,8 +69,10 @@ def atomic_text(path: Path, text: str) -> None:
         _sync(temporary)
         os.replace(temporary, path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _disk_error(error, path) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def atomic_folder(final: Path, write: Callable[[Path], None], *, replace: bool = False) -> None:
@@ -95,10 +98,7 @@ def atomic_folder(final: Path, write: Callable[[Path], None], *, replace: bool =
         write(private)
         _write_manifest(private)
         if replace and final.exists():
-            old = final.with_name(f".{final.name}.tmp-old-{uuid.uuid4().hex[:8]}")
-            os.rename(final, old)
-            os.rename(private, final)
-            shutil.rmtree(old)
+            _exchange(private, final)
         else:
             os.rename(private, final)
         _sync(final.parent)
@@ -112,6 +112,22 @@ def atomic_folder(final: Path, write: Callable[[Path], None], *, replace: bool =
         if "No space left on device" in str(error):  # libraries written in Rust do not raise OSError
             raise _disk_error(OSError(errno.ENOSPC, "No space left on device"), final) from error
         raise
+
+
+def _exchange(private: Path, final: Path) -> None:
+    """Put a folder in another's place; the other comes back if that fails."""
+    old = final.with_name(f".{final.name}.tmp-old-{uuid.uuid4().hex[:8]}")
+    with suppress(FileNotFoundError):  # another process was quicker
+        os.rename(final, old)
+    try:
+        os.rename(private, final)
+    except BaseException:
+        with suppress(OSError):  # another process filled the place
+            os.rename(old, final)
+        raise
+    finally:
+        if final.exists():
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _write_manifest(folder: Path) -> None:
@@ -138,21 +154,22 @@ def check_folder(folder: Path, only: Collection[str] | None = None) -> None:
         If the manifest is absent or unreadable, or a file is missing, truncated or altered.
     """
     try:
-        entries: Mapping[str, Mapping[str, Any]] = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
-    except (OSError, ValueError, KeyError) as error:
-        raise DamagedRecordError(f"its manifest cannot be read: {error}", where=str(folder)) from error
-    for name, entry in entries.items():
-        if only is not None and name not in only:
-            continue
+        raw = json.loads((folder / MANIFEST).read_text("utf-8"))["files"]
+        entries = {str(name): (int(entry["bytes"]), str(entry["sha256"])) for name, entry in raw.items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DamagedRecordError(f"its manifest cannot be read: {error!r}.", where=str(folder)) from error
+    for name in sorted(entries if only is None else only):
         path = folder / name
+        if name not in entries:
+            raise DamagedRecordError("the manifest does not name this file.", where=str(path))
+        size, digest = entries[name]
         if not path.is_file():
             raise DamagedRecordError("a file of the manifest is missing.", where=str(path))
-        if path.stat().st_size != entry["bytes"]:
+        if path.stat().st_size != size:
             raise DamagedRecordError(
-                f"truncated or grown: {path.stat().st_size} bytes instead of {entry['bytes']}.",
-                where=str(path),
+                f"truncated or grown: {path.stat().st_size} bytes instead of {size}.", where=str(path)
             )
-        if file_sha256(path) != entry["sha256"]:
+        if file_sha256(path) != digest:
             raise DamagedRecordError("its bytes do not have the recorded SHA-256.", where=str(path))
 
 
@@ -185,7 +202,7 @@ class Store:
         path = self.folder(key) / RECORD
         try:
             return dict(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError) as error:
             raise DamagedRecordError(
                 f"cannot be read: {error}.",
                 where=str(path),
@@ -206,7 +223,9 @@ class Store:
             text = json.dumps(record, indent=1, sort_keys=True, ensure_ascii=False)
             (folder / RECORD).write_text(text, encoding="utf-8")
 
-        self.folder(key).parent.mkdir(parents=True, exist_ok=True)
+        if self.folder(key).exists() and not self.has(key):  # its manifest was lost
+            with suppress(FileNotFoundError):  # another process was quicker
+                self.set_aside(key)
         atomic_folder(self.folder(key), write_all)
         shutil.rmtree(self.work(key), ignore_errors=True)
 

@@ -220,6 +220,15 @@ CONTRACTS: Mapping[str, Contract] = {
 }
 
 
+# What pandas may find in a column of each kind; anything else would change its values when cast.
+_ACCEPTED: Mapping[Kind, frozenset[str]] = {
+    "string": frozenset({"string"}),
+    "int64": frozenset({"integer"}),
+    "float64": frozenset({"floating", "integer", "mixed-integer-float"}),
+    "bool": frozenset({"boolean"}),
+}
+
+
 def validate(frame: pd.DataFrame, contract: Contract) -> pd.DataFrame:
     """Return the frame with the contract's columns in order and its types, or refuse it.
 
@@ -265,9 +274,12 @@ def _typed(series: pd.Series, column: Column, contract: Contract) -> pd.Series:
     where = f"table {contract.name}, column {column.name}"
     if not column.nullable and bool(series.isna().any()):
         raise DataError("empty cells where none are allowed.", where=where)
+    found = pd.api.types.infer_dtype(series, skipna=True) if len(series) else "empty"
+    if found != "empty" and found not in _ACCEPTED[column.kind]:
+        raise DataError(f"expected {column.kind}, found {found} values.", where=where)
     try:
         typed = series.astype("str" if column.kind == "string" else column.kind)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"expected {column.kind}: {error}", where=where) from error
     if column.levels:
         strange = sorted(set(typed.unique()) - set(column.levels))
@@ -294,9 +306,13 @@ def content_hash(frame: pd.DataFrame) -> str:
         digest.update(str(name).encode() + b"\x1e")
         values = frame[name]
         if values.dtype.kind in "ifb":
-            digest.update(np.ascontiguousarray(values.to_numpy()).tobytes())
+            numbers = values.to_numpy()
+            if values.dtype.kind == "f":  # a file keeps that a cell is empty, not the bits of its NaN
+                numbers = np.where(np.isnan(numbers), np.nan, numbers)
+            digest.update(np.ascontiguousarray(numbers).tobytes())
         else:
-            digest.update("\x1f".join(map(str, values)).encode())
+            codes, words = pd.factorize(values, sort=True)
+            digest.update("\x1f".join(map(str, words)).encode() + b"\x1e" + codes.astype("<i8").tobytes())
     return digest.hexdigest()
 
 
@@ -351,15 +367,20 @@ def read_table(path: Path, contract: Contract) -> pd.DataFrame:
     try:
         table = pq.read_table(path)
         metadata = json.loads((table.schema.metadata or {})[b"alignaudit"])
-    except (OSError, KeyError, ValueError, pa.ArrowInvalid) as error:
+        name, schema_version = metadata["contract"], metadata["schema_version"]
+        digest = metadata["content_sha256"]
+        content = table.to_pandas()
+    except (OSError, KeyError, ValueError, TypeError, pa.ArrowException) as error:
         raise DamagedRecordError(f"cannot be read: {error}", where=str(path)) from error
-    if (metadata["contract"], metadata["schema_version"]) != (contract.name, SCHEMA_VERSION):
+    if (name, schema_version) != (contract.name, SCHEMA_VERSION):
         raise DamagedRecordError(
-            f"holds {metadata['contract']} version {metadata['schema_version']}, "
-            f"not {contract.name} version {SCHEMA_VERSION}.",
+            f"holds {name} version {schema_version}, not {contract.name} version {SCHEMA_VERSION}.",
             where=str(path),
         )
-    frame = validate(table.to_pandas(), contract)
-    if content_hash(frame) != metadata["content_sha256"]:
+    try:
+        frame = validate(content, contract)
+    except DataError as error:
+        raise DamagedRecordError(f"breaks its contract: {error}", where=str(path)) from error
+    if content_hash(frame) != digest:
         raise DamagedRecordError("its content does not have the recorded hash.", where=str(path))
     return frame

@@ -44,7 +44,7 @@ class FolderKeeper:
         self.resumed_at = 0
 
     def load(self, model: MultiTaskModel, optimizer: torch.optim.Optimizer) -> TrainingState | None:
-        """Restore the newest sound state; damaged ones are removed. None if there is none."""
+        """Restore and return the newest sound state, or None; damaged ones are removed."""
         for step in sorted(self.folder.glob("step-*"), reverse=True):
             try:
                 check_folder(step)

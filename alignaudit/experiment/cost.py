@@ -111,7 +111,7 @@ def estimate_cost(plan: StudyPlan, store: Store, machine: Machine) -> Cost:
         updates=updates,
         cpu_s=round(total, 1),
         wall_s=round(total / workers, 1),
-        workers=f"{len(machine.devices)} worker{'s' if len(machine.devices) > 1 else ''} on {machine.devices[0]}",
+        workers=f"{len(machine.devices)} × {machine.devices[0].split(':')[0]}",
         basis="from finished stages here" if known else "a rough guess; no stage has run here yet",
         lines=tuple(lines),
     )

@@ -16,7 +16,7 @@ from alignaudit.errors import DataError, StudyError, did_you_mean
 from alignaudit.experiment.files import FOLDER_TASKS, parallel_files, parallel_languages, read_parallel
 from alignaudit.world.world import World
 
-__all__ = ["Source", "open_source"]
+__all__ = ["FolderSource", "Source", "WorldSource", "open_source"]
 
 WORLD_TASKS = ("nli", "pos", "qa", "role")
 

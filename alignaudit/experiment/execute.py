@@ -39,7 +39,7 @@ from alignaudit.experiment.tasks.encoding import Encoded, encode
 from alignaudit.experiment.train import TrainingPlan, train
 from alignaudit.world.world import World
 
-__all__ = ["ENCODER_FOLDER", "Context", "execute"]
+__all__ = ["ENCODER_FOLDER", "Context", "device_name", "execute"]
 
 ENCODER_FOLDER = "encoder"
 Progress = Callable[[int, int, float], None]

@@ -20,7 +20,11 @@ from alignaudit.experiment.batch import Batch
 
 __all__ = [
     "HeadSpec",
+    "MaskedTokenHead",
     "MultiTaskModel",
+    "PooledHead",
+    "SpanHead",
+    "TokenHead",
     "build_encoder",
     "checkpoint_path",
     "load_config",

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from transformers.utils import logging as transformers_logging
 
 from alignaudit.core.assemble import assemble_tables, write_tables
 from alignaudit.core.layout import RunFolder
@@ -24,7 +25,7 @@ from alignaudit.experiment.language_codes import match_languages
 from alignaudit.experiment.model import load_encoder, load_tokenizer
 from alignaudit.experiment.stages import draw_plan
 
-__all__ = ["PRESETS", "Preset", "StudyRun", "measure", "prepare_run", "run_seeds"]
+__all__ = ["PRESETS", "Preset", "StudyRun", "measure", "prepare_run", "quiet_libraries", "run_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,12 @@ class StudyRun:
     stages_found: int
     repaired: tuple[str, ...]
     tables: Mapping[str, pd.DataFrame]
+
+
+def quiet_libraries() -> None:
+    """Let transformers say errors only and draw no progress bars in this process (for the command line)."""
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
 
 
 def prepare_run(study: Study, schedules: Sequence[str] | None = None) -> StudyPlan:

@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from alignaudit.errors import SetupError, UsageError, did_you_mean
 from alignaudit.report.export import FORMATS, fitted, render, static_svg
-from alignaudit.report.figure.catalogue import draw_all
+from alignaudit.report.figure.catalogue import Gallery, draw_all
 from alignaudit.report.html import page
 from alignaudit.report.source import ReportInput
 from alignaudit.report.summary import tables
@@ -79,9 +80,7 @@ def write_report(
     for kind in formats:
         if kind not in FORMATS:
             raise UsageError(f'unknown figure format "{kind}".', hint=did_you_mean(kind, FORMATS))
-    if folder.exists() and (
-        not folder.is_dir() or (any(folder.iterdir()) and not (folder / "report.html").exists())
-    ):
+    if not _replaceable(folder):
         raise UsageError("is not empty and holds no report.", where=str(folder), hint="Name another folder.")
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -90,32 +89,50 @@ def write_report(
         raise SetupError(f"cannot be written: {error}", where=str(folder)) from error
     try:
         screen = draw_all(source, find_preset("screen"))
-        gallery = screen if size.name == "screen" else draw_all(source, size)
         specs = {figure.name: fitted(figure.spec()) for figure in screen.figures}
-        (draft / "figures").mkdir()
-        (draft / "tables").mkdir()
-        figures: dict[str, tuple[Path, ...]] = {}
-        for figure in gallery.figures:
-            spec = specs[figure.name] if gallery is screen else fitted(figure.spec())
-            drawing = static_svg(figure, spec)
-            files = {kind: render(drawing, kind) for kind in formats}
-            files["json"] = (json.dumps(spec, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-            files["csv"] = figure.data.to_csv(index=False, lineterminator="\n").encode()
-            figures[figure.name] = _write(draft, folder, f"figures/{figure.name}", files)
-        written: dict[str, tuple[Path, ...]] = {}
-        for table in tables(source):
-            views = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": table.to_latex()}
-            files = {kind: text.encode() for kind, text in views.items()}
-            written[table.name] = _write(draft, folder, f"tables/{table.name}", files)
-        (draft / "report.html").write_text(
-            page(source, screen, specs, formats=formats), encoding="utf-8", newline="\n"
-        )
+        gallery = screen if size.name == "screen" else draw_all(source, size)
+        sized = specs if gallery is screen else {f.name: fitted(f.spec()) for f in gallery.figures}
+        figures = _figures(gallery, sized, draft, folder, formats)
+        written = _tables(source, draft, folder)
+        (draft / "report.html").write_bytes(page(source, screen, specs, formats=formats).encode())
         _replace(draft, folder)
     except OSError as error:
         raise SetupError(f"cannot be written: {error}", where=str(folder)) from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return ReportFiles(folder, folder / "report.html", figures, written, gallery.omitted)
+
+
+def _replaceable(folder: Path) -> bool:
+    """Return whether a folder is absent, empty or a report of ours."""
+    if not folder.exists():
+        return True
+    return folder.is_dir() and (not any(folder.iterdir()) or (folder / "report.html").exists())
+
+
+def _figures(
+    gallery: Gallery, specs: Mapping[str, Any], draft: Path, folder: Path, formats: Sequence[str]
+) -> dict[str, tuple[Path, ...]]:
+    (draft / "figures").mkdir()
+    written = {}
+    for figure in gallery.figures:
+        spec = specs[figure.name]
+        drawing = static_svg(figure, spec)
+        files = {kind: render(drawing, kind) for kind in formats}
+        files["json"] = (json.dumps(spec, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        files["csv"] = figure.data.to_csv(index=False, lineterminator="\n").encode()
+        written[figure.name] = _write(draft, folder, f"figures/{figure.name}", files)
+    return written
+
+
+def _tables(source: ReportInput, draft: Path, folder: Path) -> dict[str, tuple[Path, ...]]:
+    (draft / "tables").mkdir()
+    written = {}
+    for table in tables(source):
+        views = {"csv": table.to_csv(), "md": table.to_markdown(), "tex": table.to_latex()}
+        files = {kind: text.encode() for kind, text in views.items()}
+        written[table.name] = _write(draft, folder, f"tables/{table.name}", files)
+    return written
 
 
 def _write(draft: Path, folder: Path, stem: str, files: Mapping[str, bytes]) -> tuple[Path, ...]:

@@ -18,24 +18,24 @@ VEGA_LITE = "6.4"
 FORMATS = ("svg", "pdf", "png")
 _PPI = 300
 _SIZE = re.compile(r'<svg\b[^>]*?\swidth="([\d.]+)"')
+_PAGE = re.compile(r'(<svg\b[^>]*?\swidth=")[\d.]+("[^>]*?\sviewBox="0 0 )[\d.]+( )')
 _PARTS = re.compile(r"(<svg\b)([^>]*)(>)")
 
 
-def fitted(spec: Mapping[str, Any], *, tolerance: float = 0.05) -> dict[str, Any]:
+def fitted(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return a specification whose panels make up the declared outer width.
 
     Parameters
     ----------
     spec
         Charts without panels pass unchanged: they fit themselves.
-    tolerance
-        Accepted difference, in the preset's unit.
 
     Returns
     -------
     dict
         A new specification; panel widths come from at most six secant steps on the rendered width,
-        because Vega-Lite's own fitting ignores concatenated charts.
+        because Vega-Lite's own fitting ignores concatenated charts. It rounds their width up to a
+        whole number; the fraction that is left is added by :func:`static_svg`.
     """
     meta = spec.get("usermeta") or {}
     if "panel_columns" not in meta:
@@ -45,9 +45,9 @@ def fitted(spec: Mapping[str, Any], *, tolerance: float = 0.05) -> dict[str, Any
     result = _with_width(spec, width)
     for _ in range(6):
         off = target - _outer_width(vl_convert.vegalite_to_svg(result, vl_version=VEGA_LITE))
-        if abs(off) <= tolerance:
+        if 0 <= off < 1:
             break
-        width = max(width + off / columns, 12.0)
+        width = max(width + (off - 0.5) / columns, 12.0)
         result = _with_width(spec, width)
     return result
 
@@ -74,6 +74,7 @@ def static_svg(figure: Figure, spec: Mapping[str, Any], *, prefix: str = "") -> 
         raise SetupError(
             "the renderer dropped all text.", where=f"figure {figure.name}", hint="Check the fonts."
         )
+    drawn = _exact_width(drawn, spec)
     drawn = _own_identifiers(drawn, prefix or f"{figure.name}-")
     label = f"{prefix or figure.name + '-'}title"
     words = f'<title id="{label}">{html.escape(figure.title)}</title><desc>{html.escape(figure.alt)}</desc>'
@@ -118,6 +119,14 @@ def _with_width(spec: Mapping[str, Any], width: float) -> dict[str, Any]:
 def _outer_width(svg: str) -> float:
     found = _SIZE.search(svg)
     return float(found[1]) if found else 0.0
+
+
+def _exact_width(svg: str, spec: Mapping[str, Any]) -> str:
+    """Return the drawing with the declared outer width on its page."""
+    target = (spec.get("usermeta") or {}).get("outer_width")
+    if target is None:
+        return svg
+    return _PAGE.sub(lambda found: f"{found[1]}{target:g}{found[2]}{target:g}{found[3]}", svg, count=1)
 
 
 def _own_identifiers(svg: str, prefix: str) -> str:

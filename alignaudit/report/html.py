@@ -90,7 +90,7 @@ def interval_bar(one: Effect, colour: str) -> Markup:
         f"{150 + 146 * x / reach:.1f}" for x in (one.low, one.high, one.estimate, -bound, bound)
     )
     band = (
-        f'<rect class="band" x="{left}" y="4" width="{float(right) - float(left):.1f}" height="24"/>'
+        f'<rect class="band" x="{left}" y="4" width="{292 * bound / reach:.1f}" height="24"/>'
         f'<text x="{right}" y="41" text-anchor="middle">+{number(bound, 2)}</text>'
         f'<text x="{left}" y="41" text-anchor="middle">−{number(bound, 2)}</text>'
         if bound
@@ -100,7 +100,8 @@ def interval_bar(one: Effect, colour: str) -> Markup:
     return Markup(
         f'<svg class="bar" viewBox="0 0 300 44" role="img" aria-label="{escape(words)}">{band}'
         f'<line class="zero" x1="150" x2="150" y1="2" y2="30"/>'
-        f'<line x1="{low}" x2="{high}" y1="16" y2="16" stroke="{colour}" stroke-width="3.5" stroke-linecap="round"/>'
+        f'<line x1="{low}" x2="{high}" y1="16" y2="16" stroke="{colour}" stroke-width="3.5" '
+        'stroke-linecap="round"/>'
         f'<circle cx="{mid}" cy="16" r="6" fill="{colour}"/>'
         f'<text x="150" y="41" text-anchor="middle">0</text></svg>'
     )
@@ -162,7 +163,8 @@ def page(
 
 @cache
 def _bundle() -> str:
-    return str(vl_convert.javascript_bundle(vl_version=VEGA_LITE)).replace("</script", "<\\/script")
+    text = str(vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;", vl_version=VEGA_LITE))
+    return text.replace("</script", "<\\/script")
 
 
 def _digest(script: str) -> str:
@@ -180,8 +182,8 @@ def _shown(figure: Figure, place: int, spec: Mapping[str, Any]) -> _Shown:
 
 
 def _question(source: ReportInput) -> str:
-    arms = source.schedules or source.arms()
-    return f"Does the order of intermediate-task fine-tuning ({' or '.join(arms)}) change multilingual alignment?"
+    arms = " or ".join(source.schedules or source.arms())
+    return f"Does the order of intermediate-task fine-tuning ({arms}) change multilingual alignment?"
 
 
 def _cards(source: ReportInput) -> list[dict[str, Any]]:
@@ -227,10 +229,9 @@ def _status(source: ReportInput) -> dict[str, Any]:
     runs = source.table("runs")
     columns = sorted({(str(c), s) for c, s in zip(runs["checkpoint"], runs["seed"].tolist(), strict=True)})
     several = len({checkpoint for checkpoint, _ in columns}) > 1
-    cells = {
-        (str(row.arm), str(row.checkpoint), int(row.seed)): (int(row.stages_done), int(row.stages_planned))
-        for row in runs.itertuples()
-    }
+    keys = zip(runs["arm"], runs["checkpoint"], runs["seed"], strict=True)
+    stages = zip(runs["stages_done"].tolist(), runs["stages_planned"].tolist(), strict=True)
+    cells = dict(zip(keys, stages, strict=True))
     rows = [(arm, [cells.get((arm, *column)) for column in columns]) for arm in source.arms()]
     done, planned = int(runs["stages_done"].sum()), int(runs["stages_planned"].sum())
     return {

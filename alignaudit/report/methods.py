@@ -27,15 +27,15 @@ def _training(source: ReportInput) -> list[str]:
     runs, study = source.table("runs"), source.study
     if runs.empty:
         return []
-    arms = [
-        f"{arm} ({int((runs['arm'] == arm).sum())})" for arm in source.arms() if (runs["arm"] == arm).any()
-    ]
+    counts = runs["arm"].value_counts()
+    arms = [f"{arm} ({counts[arm]})" for arm in source.arms() if arm in counts]
     seeds, checkpoints = sorted({int(s) for s in runs["seed"]}), sorted(set(runs["checkpoint"]))
     encoder = _encoder(study.get("encoder"))
+    subject = f"The encoder {encoder} was" if encoder else "One encoder was"
     text = [
-        f"{'The encoder ' + encoder + ' was' if encoder else 'One encoder was'} trained in {_count(len(runs), 'run')}: "
-        f"{listing(arms)}, from {_count(len(checkpoints), 'pretrained checkpoint')} and "
-        f"{_count(len(seeds), 'seed')} ({_ranges(seeds)})."
+        f"{subject} trained in {_count(len(runs), 'run')}: {listing(arms)}, from "
+        f"{_count(len(checkpoints), 'pretrained checkpoint')} and {_count(len(seeds), 'seed')} "
+        f"({_ranges(seeds)})."
     ]
     trained = runs[runs["schedule"] != "none"]
     text += _orders(trained)
@@ -53,11 +53,10 @@ def _training(source: ReportInput) -> list[str]:
 
 def _orders(trained: Any) -> list[str]:
     orders = sorted({str(order) for order in trained["order"]} - {""})
-    return (
-        [f"Task orders drawn: {len(orders)} ({'; '.join(orders[:6])}{' …' if len(orders) > 6 else ''})."]
-        if orders
-        else []
-    )
+    if not orders:
+        return []
+    shown = "; ".join(order.replace(">", " → ") for order in orders[:6])
+    return [f"Task orders drawn: {len(orders)} ({shown}{' …' if len(orders) > 6 else ''})."]
 
 
 def _parity(trained: Any) -> list[str]:
@@ -67,15 +66,17 @@ def _parity(trained: Any) -> list[str]:
     pairs = pairs[pairs["size"] > 1]
     if pairs.empty:
         return []
+    settings = trained[["learning_rate_policy", "optimizer_state"]].drop_duplicates()
+    tail = "; only their order differed" if len(settings) == 1 else ", but not under the same settings"
     unequal = int((pairs["nunique"] > 1).sum())
     if unequal:
         return [
-            f"In {unequal} of {len(pairs)} checkpoint × seed groups the arms did not see the same multiset of "
-            "mini-batches, so arms there differ in more than order."
+            f"In {unequal} of {len(pairs)} checkpoint × seed groups the arms did not see the same multiset "
+            "of mini-batches, so arms there differ in more than order."
         ]
     return [
         f"In all {len(pairs)} checkpoint × seed groups the arms saw the same multiset of mini-batches "
-        "(equal hashes); only their order differed."
+        f"(equal hashes){tail}."
     ]
 
 
@@ -99,9 +100,10 @@ def _inference(source: ReportInput) -> list[str]:
     result = source.comparison
     if not source.estimands:
         return []
+    arms = listing(source.schedules) or "the arms"
     text = [
-        f"The comparison of {listing(source.schedules) or 'the arms'} follows the plan {result.get('plan', 'unnamed')} "
-        f"and is {result.get('status', 'of unstated status')}. The unit of inference is the training run."
+        f"The comparison of {arms} follows the plan {result.get('plan', 'unnamed')} and is "
+        f"{result.get('status', 'of unstated status')}. The unit of inference is the training run."
     ]
     for entry in source.headline:
         one = effect(entry)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from alignaudit.core.tables import CONTRACTS
+from alignaudit.core.tables import CONTRACTS, validate
 
 __all__ = ["FRACTIONS", "Primary", "ReportInput"]
 
@@ -77,8 +77,10 @@ class ReportInput:
 
     def table(self, name: str) -> pd.DataFrame:
         """Return a table, or an empty one with the contract's columns."""
-        frame = self.tables.get(name)
-        return pd.DataFrame(columns=CONTRACTS[name].names) if frame is None else frame
+        contract, frame = CONTRACTS[name], self.tables.get(name)
+        if frame is None or frame.empty:
+            return validate(pd.DataFrame(columns=contract.names), contract)
+        return frame
 
     def label(self, code: str) -> str:
         """Return the English name of a language, or its code where no name is known."""
@@ -170,7 +172,7 @@ class ReportInput:
         return _strict_mean(both, keys, primary.factor)
 
     def control(self, primary: Primary, *, all_layers: bool = False) -> pd.DataFrame:
-        """Return ``control, language, layer, value`` of the primary metric, over checkpoints and directions."""
+        """Return ``control, language, layer, value`` of the primary metric, mean of both directions."""
         frame = self.table("controls")
         keep = (frame["metric"] == primary.metric) & (
             (frame["centred"].astype(bool) == primary.centred) | (frame["layer"] == -1)

@@ -68,7 +68,7 @@ def report(
 def _provenance(
     graph: StudyPlan, store: Store, tables: Mapping[str, pd.DataFrame], folder: RunFolder, arms: Sequence[str]
 ) -> dict[str, Any]:
-    """What the records say of where and with what the study was run; no time stamps."""
+    """Return what the records say of where and with what the study was run; no time stamps."""
     records = [store.record(stage.key) for stage in graph.stages if store.has(stage.key)]
     environments = [record["environment"] for record in records]
     newest: Mapping[str, Any] = environments[-1] if environments else {}

@@ -59,9 +59,10 @@ def estimands_table(source: ReportInput) -> Table:
     levels = sorted({e.level for e in effects})
     methods = {str(g("df_method")) for g in get if g("df_method")}
     notes = (
-        f"Intervals: {', '.join(levels) or 'none'}. Degrees of freedom: {', '.join(sorted(methods)) or 'none'}. "
+        f"Intervals: {', '.join(levels) or 'none'}. "
+        f"Degrees of freedom: {', '.join(sorted(methods)) or 'none'}. "
         "p (Holm) is adjusted within the planned family; p (sign flip) is the exact paired permutation test; "
-        "p (equivalence) is the larger of the two one-sided tests. Stars are not used.",
+        "p (TOST) is the larger of the two one-sided equivalence tests. Stars are not used.",
     )
     fields = (
         Field("estimand", "Estimand"),
@@ -72,7 +73,7 @@ def estimands_table(source: ReportInput) -> Table:
         Field("p_value", "p", p_text, True),
         Field("p_adjusted", "p (Holm)", p_text, True),
         Field("sign_flip_p_value", "p (sign flip)", p_text, True),
-        Field("equivalence_p_value", "p (equivalence)", p_text, True),
+        Field("equivalence_p_value", "p (TOST)", p_text, True),
         Field("verdict", "Verdict"),
     )
     return Table("estimands", "Estimands, intervals and verdicts", frame, fields, notes)
@@ -122,7 +123,7 @@ def runs_table(source: ReportInput) -> Table:
     frame["stages"] = [
         f"{d} of {p}" for d, p in zip(frame["stages_done"], frame["stages_planned"], strict=True)
     ]
-    frame["plan"] = [str(text)[:10] or "none" for text in frame["plan_hash"]]
+    frame["plan"] = [str(text)[:8] or "none" for text in frame["plan_hash"]]
     fields = (
         Field("run", "Run"),
         Field("arm", "Arm"),
@@ -135,7 +136,7 @@ def runs_table(source: ReportInput) -> Table:
         Field("switch_rate", "Switch rate", _share, True),
         Field("plan", "Batches", plain),
         Field("wall_s", "Seconds", _digits(0, number), True),
-        Field("stages", "Stages done", plain, True),
+        Field("stages", "Stages", plain, True),
     )
     notes = (
         "Batches: start of the hash of the multiset of mini-batches; paired runs share it. "

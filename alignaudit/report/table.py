@@ -98,11 +98,10 @@ class Table:
 
     def to_markdown(self) -> str:
         """Return a pipe table; pipes inside cells are escaped."""
-        head = [f.heading for f in self.fields]
+        head, bar = [f.heading for f in self.fields], "\\|"
         rule = ["---:" if f.numeric else ":---" for f in self.fields]
         lines = [
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |"
-            for row in [head, *self.cells()]
+            "| " + " | ".join(cell.replace("|", bar) for cell in row) + " |" for row in [head, *self.cells()]
         ]
         lines.insert(1, "| " + " | ".join(rule) + " |")
         notes = [f"\n{note}" for note in self.notes]
@@ -133,10 +132,11 @@ class Table:
     def _html_row(self, row: list[str]) -> str:
         first, *others = row
         rest = zip(others, self.fields[1:], strict=True)
-        return f'<th scope="row"><bdi>{html.escape(first)}</bdi></th>' + "".join(
-            f"<td{_kind(f, cell)}>{html.escape(cell) if f.numeric else f'<bdi>{html.escape(cell)}</bdi>'}</td>"
+        cells = "".join(
+            f"<td{_kind(f, cell)}>{html.escape(cell) if f.numeric else _isolated(cell)}</td>"
             for cell, f in rest
         )
+        return f'<th scope="row">{_isolated(first)}</th>{cells}'
 
     def to_latex(self) -> str:
         """Return a booktabs table with its caption, label and notes; the paper loads ``booktabs``."""
@@ -161,6 +161,10 @@ class Table:
                 "",
             ]
         )
+
+
+def _isolated(cell: str) -> str:
+    return f"<bdi>{html.escape(cell)}</bdi>"
 
 
 def _kind(column: Field, cell: str = "") -> str:

@@ -49,6 +49,10 @@ class Preset:
     row: float
     panels: int
 
+    def stroke(self, width: float) -> float:
+        """Return a line width of the screen preset in this preset's proportion."""
+        return round(width * self.font_size / 13.0, 3)
+
     def height(self, rows: int, lanes: int = 1) -> float:
         """Return the height of ``rows`` language rows, tighter when there are many."""
         row = self.row if rows <= 12 else max(self.row * 0.72, self.font_size + 2.5)
@@ -85,6 +89,7 @@ class Style:
 
 
 _BAR = "M-0.22,-1H0.22V1H-0.22Z"
+_HEXAGON = "M-0.5,-0.87L0.5,-0.87L1,0L0.5,0.87L-0.5,0.87L-1,0Z"
 _SALTIRE = "M-1,-0.7L-0.7,-1L0,-0.3L0.7,-1L1,-0.7L0.3,0L1,0.7L0.7,1L0,0.3L-0.7,1L-1,0.7L-0.3,0Z"
 _BY_KIND = {
     "pretrained": Style("#1c2733", "diamond", (1, 2)),
@@ -94,10 +99,10 @@ _BY_KIND = {
     "concurrent": Style("#D55E00", "square", (6, 3)),
 }
 _SPARE = (
-    Style("#8A4F9E", "triangle-down", (4, 1)),
-    Style("#A67C00", "triangle-right", (10, 3)),
-    Style("#4E86C6", "triangle-left", (3, 1, 1, 1)),
-    Style("#7A3E2B", _SALTIRE, (2, 1)),
+    Style("#8A4F9E", "triangle-left", (4, 1)),
+    Style("#A67C00", _HEXAGON, (10, 3)),
+    Style("#4E86C6", "wedge", (3, 1, 1, 1)),
+    Style("#7A3E2B", "arrow", (2, 1)),
 )
 _CONTROLS = {
     "untrained": Style("#767d86", "triangle-down", (2, 2)),
@@ -174,7 +179,7 @@ def config(size: Preset, font: str = _SANS) -> dict[str, Any]:
             "direction": "horizontal",
             "titleFontWeight": "normal",
             "titleColor": GREY,
-            "symbolStrokeWidth": 1.2,
+            "symbolStrokeWidth": 0,
             "symbolSize": 5 * size.font_size,
             "columnPadding": 1.2 * size.font_size,
             "labelLimit": 14 * size.font_size,

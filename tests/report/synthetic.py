@@ -43,7 +43,7 @@ def synthetic(
     scores = _scores(rng, runs, list(names))
     controls = _controls(rng, list(names), layers)
     if gaps:
-        first, last = list(names)[0], list(names)[-1]
+        first, last = next(iter(names)), list(names)[-1]
         broken = f"c1-concurrent-s{seeds - 1}"
         runs.loc[runs["run"] == broken, "stages_done"] = 2
         alignment = alignment[~((alignment["run"] == broken) & (alignment["stage"] == "intermediate"))]
@@ -66,7 +66,7 @@ def synthetic(
             "seeds": list(range(seeds)),
             "intermediate": {"tasks": {task: {"updates": 200, "batch_size": 16} for task in TASKS}},
             "target": {"tasks": {task: {"updates": 200, "batch_size": 16} for task in TARGETS}},
-            "description": "Three intermediate tasks, four schedules, one made-up world. All numbers here are invented.",
+            "description": "Three intermediate tasks, four schedules, one made-up world, invented numbers.",
         },
         tables=checked,
         comparison=comparison(list(names), seeds * checkpoints - bool(gaps), gaps=gaps),
@@ -212,22 +212,22 @@ def _controls(rng: np.random.Generator, languages: list[str], layers: int) -> pd
         free = control in {"chance", "character_ngram"}
         for code in languages:
             for layer in [-1] if free else range(layers):
-                for direction in core_tables.DIRECTIONS:
-                    rows.append(
-                        {
-                            "control": control,
-                            "checkpoint": "" if free else "c1",
-                            "language": code,
-                            "layer": layer,
-                            "pooling": "" if free else "mean",
-                            "direction": direction,
-                            "centred": not free,
-                            "metric": "accuracy",
-                            "value": level * (1 + 0.3 * rng.random()),
-                            "standard_error": 0.01,
-                            "n": 400,
-                        }
-                    )
+                rows += [
+                    {
+                        "control": control,
+                        "checkpoint": "" if free else "c1",
+                        "language": code,
+                        "layer": layer,
+                        "pooling": "" if free else "mean",
+                        "direction": direction,
+                        "centred": not free,
+                        "metric": "accuracy",
+                        "value": level * (1 + 0.3 * rng.random()),
+                        "standard_error": 0.01,
+                        "n": 400,
+                    }
+                    for direction in core_tables.DIRECTIONS
+                ]
     return pd.DataFrame(rows)
 
 

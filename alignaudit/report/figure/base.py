@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias, cast
 
 import altair as alt
 import pandas as pd
 
+from alignaudit.errors import DataError
 from alignaudit.report.sentence import listing, number
 from alignaudit.report.source import Primary, ReportInput
 from alignaudit.report.theme import GREY, Preset, Style, config
@@ -33,6 +34,9 @@ __all__ = [
     "side_by_side",
     "stacked",
 ]
+
+
+Drawing: TypeAlias = alt.LayerChart | alt.ConcatChart
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ class Figure:
     caption: str
     alt: str
     data: pd.DataFrame
-    chart: alt.LayerChart | alt.ConcatChart
+    chart: Drawing
 
     def spec(self) -> dict[str, Any]:
         """Return the Vega-Lite specification."""
@@ -142,8 +146,7 @@ def finish(layers: Iterable[alt.Chart], size: Preset, height: float) -> alt.Laye
 
 def stacked(layers: Iterable[alt.Chart]) -> alt.LayerChart:
     """Return marks on top of each other."""
-    chart: alt.LayerChart = alt.layer(*layers)
-    return chart
+    return cast(alt.LayerChart, alt.layer(*layers))
 
 
 def again(channel: alt.X | alt.Y, field: str) -> Any:
@@ -208,18 +211,27 @@ def run_grid(source: ReportInput, primary: Primary, *, all_layers: bool = False)
     -------
     CaptionedGrid
         ``run, arm, checkpoint, seed, language, layer, value`` with NaN in the cells without data.
+
+    Raises
+    ------
+    DataError
+        If the metric was not measured at all, neither before training nor after.
     """
     found = source.alignment(primary, stages=[primary.stage], all_layers=all_layers)
     runs = source.table("runs")
     idle = primary.stage == "intermediate"
+    idle &= not found["run"].isin(runs.loc[runs["schedule"] == "none", "run"]).any()
     planned = runs[runs["schedule"] != "none"] if idle else runs
     planned = planned[["run", "arm", "checkpoint", "seed"]]
     extra = found.loc[~found["run"].isin(planned["run"]), ["run", "arm", "checkpoint", "seed"]]
     planned = pd.concat([planned, extra.drop_duplicates()], ignore_index=True)
     everything = source.alignment(primary, stages=["pretrained", primary.stage], all_layers=True)
-    languages = pd.DataFrame({"language": sorted(everything["language"].unique())})
+    if not everything["value"].notna().any():
+        raise DataError(f"{primary.metric.replace('_', ' ')} was not measured.", where="table alignment")
+    languages = everything[["language"]].drop_duplicates().sort_values("language")
     layers = sorted(everything["layer"].unique()) if all_layers else [primary.layer]
-    full = planned.merge(languages, how="cross").merge(pd.DataFrame({"layer": layers}), how="cross")
+    column = pd.DataFrame({"layer": pd.Series(layers, dtype="int64")})
+    full = planned.merge(languages, how="cross").merge(column, how="cross")
     full = full.merge(found[["run", "language", "layer", "value"]], how="left")
     missing = int(full["value"].isna().sum())
     cells = "run × language × layer cells" if all_layers else "run × language cells"

@@ -42,11 +42,14 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     curves = common.groupby(["series", "layer"], sort=False)["value"].mean().reset_index().dropna()
     title = f"CKA to English peaks at {peaks(curves, 2)}"
     hollow = int(data["missing"].sum())
+    rings = f" {hollow} of {len(data):,} cells have no value in any run: hollow rings." if hollow else ""
+    if grid.common_sentence:
+        rings += f" {grid.common_sentence}"
     caption = (
         f"Debiased linear CKA between English and each language, {primary.pooling} pooling, on a fixed scale "
         f"from 0 to 1 (values outside take the end colour); languages sorted by their pretrained mean. "
-        f"Arms are means over runs after the {primary.stage} stage, no interval is drawn. {grid.sentence} "
-        f"{hollow} of {len(data)} cells are drawn as hollow rings because no run has a value. {grid.common_sentence}"
+        f"Arms are means over runs after the {primary.stage} stage, no interval is drawn. "
+        f"{grid.sentence}{rings}"
     )
     alternative = (
         f"Heat maps of CKA by layer for {data['language'].nunique()} languages, panels "

@@ -41,37 +41,32 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     left, right = overall.contrast.split("_minus_") if "_minus_" in overall.contrast else ("", "")
     data = _frame(source, overall, effects, (left, right))
     drawn = data[data["role"] == "language"]
-    missing = int(drawn["missing"].sum())
+    missing, known = int(drawn["missing"].sum()), int((~drawn["missing"]).sum())
     higher = int((drawn["estimate"] > 0).sum())
-    lead = left or "the first arm"
     title = (
-        f"{lead.capitalize()} is higher in {higher} of {len(drawn)} languages; "
+        f"{left.capitalize() or 'The contrast'} is higher in {higher} of {known} languages; "
         f"overall {overall.measured} {overall.interval}"
     )
     outside = int(((drawn["conf_low"] > 0) | (drawn["conf_high"] < 0)).sum())
     band = (
-        ""
-        if math.isnan(overall.bound)
-        else (
-            f" The shaded band is ±{number(overall.bound, 2)} {overall.unit}, the smallest effect of interest."
-        )
+        f" The shaded band is ±{number(overall.bound, 2)} {overall.unit}, the smallest effect of interest."
+        if math.isfinite(overall.bound)
+        else ""
     )
-    gone = f" {missing} of {len(drawn)} languages have no data." if missing else " No language is missing."
+    verb = "has" if missing == 1 else "have"
+    gone = f" {missing} of {len(drawn)} languages {verb} no data." if missing else " No language is missing."
     caption = (
         f"{overall.title}: {overall.direction} in {overall.unit}, languages sorted by effect. "
-        f"Points are estimates, lines {effects[0].level} intervals per language, not adjusted for the number of "
-        f"languages; {outside} of {len(drawn)} exclude 0. The diamond is the overall estimate: {overall.facts}"
-        f"{band}{gone}"
+        f"Points are estimates, lines {effects[0].level} intervals per language, not adjusted for the "
+        f"number of languages; {outside} of {known} exclude 0. The diamond is the overall estimate: "
+        f"{overall.facts}{band}{gone}"
     )
     ranked = drawn.dropna(subset=["estimate"])
-    ends = (
-        ""
-        if ranked.empty
-        else (
-            f" Largest {ranked.iloc[0]['label']} {number(ranked.iloc[0]['estimate'], overall.digits)}, smallest "
-            f"{ranked.iloc[-1]['label']} {number(ranked.iloc[-1]['estimate'], overall.digits)} {overall.unit}."
-        )
-    )
+    extremes = [
+        f"{label} {number(value, overall.digits)}"
+        for label, value in zip(ranked["label"], ranked["estimate"], strict=True)
+    ]
+    ends = f" Largest {extremes[0]}, smallest {extremes[-1]} {overall.unit}." if extremes else ""
     alternative = f"Forest plot of {overall.direction} per language. {title}.{ends}{gone}"
     return Figure(
         "forest", title, caption, alternative, data, _chart(source, data, overall, size, (left, right))
@@ -155,15 +150,15 @@ def _chart(
         layers.append(
             band.encode(x=alt.datum(-round(overall.bound, 6)), x2=alt.datum(round(overall.bound, 6)))
         )
-    layers.append(alt.Chart(one).mark_rule(color=INK, strokeWidth=1).encode(x=alt.datum(0)))
+    layers.append(alt.Chart(one).mark_rule(color=INK, strokeWidth=size.stroke(1)).encode(x=alt.datum(0)))
     color = alt.Color("favours:N", scale=scale["color"], legend=key)
-    lines = alt.Chart(inline(each)).mark_rule(strokeWidth=1.6)
+    lines = alt.Chart(inline(each)).mark_rule(strokeWidth=size.stroke(1.6))
     layers.append(lines.encode(x=again(x, "conf_low:Q"), x2="conf_high:Q", y=y, color=color))
     points = alt.Chart(inline(each)).mark_point(filled=True, opacity=1, size=4.6 * size.font_size)
     shape = alt.Shape("favours:N", scale=scale["shape"], legend=key)
     layers.append(points.encode(x=x, y=y, color=color, shape=shape, tooltip=hint))
     layers.extend(no_data(empty, size, y=y))
-    rule = alt.Chart(inline(total)).mark_rule(color=INK, strokeWidth=2.6)
+    rule = alt.Chart(inline(total)).mark_rule(color=INK, strokeWidth=size.stroke(2.6))
     layers.append(rule.encode(x=again(x, "conf_low:Q"), x2="conf_high:Q", y=y))
     gem = alt.Chart(inline(total)).mark_point(
         filled=True, opacity=1, shape="diamond", color=INK, size=11 * size.font_size

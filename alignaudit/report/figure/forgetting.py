@@ -48,15 +48,16 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     metrics = listing(sorted({str(metric) for metric in rows["metric"]}))
     runs = data[data["role"] == "run"]
     gone = missing_sentence(int(runs["missing"].sum()), len(runs), "run × task × update scores")
+    marks = " Breaks in a line and rings at its foot are missing scores." if runs["missing"].any() else ""
     thinned = f" Every {every}th update is drawn." if every > 1 else ""
     caption = (
-        f"Score on the English development set ({metrics}) against optimizer updates of the intermediate phase, "
-        f"by task. Thin lines are runs, thick lines the mean over an arm's runs, whose orders differ; no interval is drawn. The title compares, in each run "
-        f"and task, the best score with the last. {gone} Breaks in a line and rings at its foot are missing scores.{thinned}"
+        f"Score on the English development set ({metrics}) against optimizer updates of the intermediate "
+        "phase, by task. Thin lines are runs, thick lines the mean over an arm's runs, whose orders differ; "
+        "no interval is drawn. The title compares, in each run and task, the best score with the last. "
+        f"{gone}{marks}{thinned}"
     )
-    alternative = (
-        f"Line charts of English score over updates, panels {listing(sorted(set(data['task'])))}. {title}."
-    )
+    panel = listing(sorted(set(data["task"])))
+    alternative = f"Line charts of English score over updates, panels {panel}. {title}."
     return Figure("forgetting", title, caption, alternative, data, _chart(source, data, size))
 
 
@@ -108,8 +109,8 @@ def _chart(source: ReportInput, data: pd.DataFrame, size: Preset) -> alt.ConcatC
             scale=alt.Scale(domain=domain, nice=False, zero=False),
             axis=alt.Axis(title="English score, points" if place % columns == 0 else None, tickCount=5),
         )
-        thin = alt.Chart(inline(runs)).mark_line(strokeWidth=0.8, opacity=0.4)
-        thick = alt.Chart(inline(means)).mark_line(strokeWidth=2.4)
+        thin = alt.Chart(inline(runs)).mark_line(strokeWidth=size.stroke(0.8), opacity=0.4)
+        thick = alt.Chart(inline(means)).mark_line(strokeWidth=size.stroke(2.4))
         last = means[~means["missing"]].groupby("arm", sort=False).tail(1)
         point = alt.Chart(inline(last)).mark_point(filled=True, opacity=1, size=5 * size.font_size)
         hint = [alt.Tooltip("arm:N"), alt.Tooltip("update:Q"), alt.Tooltip("value:Q", format=".1f")]

@@ -40,10 +40,10 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     top = data[data["series"] != "untrained"].dropna(subset=["value"])
     title = f"{name} is highest at {peaks(top, digits)} {primary.unit}"
     caption = (
-        f"{'Centred ' if primary.centred else ''}{primary.metric.replace('_', ' ')} by layer, {primary.pooling} "
-        f"pooling, mean of both directions and over languages, then over runs, after the {primary.stage} stage. "
-        f"Shaded: lowest to highest run, not an interval. The vertical line is the primary layer {primary.layer}. "
-        f"{sentence}"
+        f"{'Centred ' if primary.centred else ''}{primary.metric.replace('_', ' ')} by layer, "
+        f"{primary.pooling} pooling, mean of both directions and over languages, then over runs, after the "
+        f"{primary.stage} stage. Shaded: lowest to highest run, not an interval. The vertical line is the "
+        f"primary layer {primary.layer}. {sentence}"
     )
     alternative = f"Line chart of {primary.metric} by layer, one line per arm. {title}."
     return Figure("layers", title, caption, alternative, data, _chart(source, data, size, primary))
@@ -91,7 +91,7 @@ def _chart(source: ReportInput, data: pd.DataFrame, size: Preset, primary: Prima
     drawn = inline(data)
     declared = alt.Chart(alt.InlineData(values=[{}])).mark_rule(color=GREY, strokeDash=[3, 3])
     band = alt.Chart(drawn).mark_area(opacity=0.1)
-    line = alt.Chart(drawn).mark_line(strokeWidth=2)
+    line = alt.Chart(drawn).mark_line(strokeWidth=size.stroke(2))
     dash = alt.StrokeDash("series:N", scale=scale["dash"], legend=None)
     mark = alt.Chart(inline(data[~data["missing"]])).mark_point(
         filled=True, opacity=1, size=4 * size.font_size

@@ -46,13 +46,15 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     trained = [w for w, name in zip(words, means.index, strict=True) if name in _trained(source)]
     title = f"Mean {primary.metric.replace('_', ' ')} over languages: {listing(trained)} {primary.unit}"
     hollow = int(data["missing"].sum())
+    verb = "has" if hollow == 1 else "have"
+    lost = f"{hollow} of {len(data)} marks {verb} no data at all, named at the right." if hollow else ""
     caption = (
-        f"{primary.words.capitalize()}, mean of both directions, per language, sorted by the pretrained value. "
-        f"Arms are means over runs after the {primary.stage} stage; no interval is drawn here, the forest shows "
-        f"those. Controls: untrained encoder, shuffled pairs, chance, and a model-free character n-gram "
-        f"baseline, as far as they were measured. {grid.sentence} "
-        f"{hollow} of {len(data)} marks {'has' if hollow == 1 else 'have'} no data at all{' and are named at the right' if hollow else ''}. {fairly}"
+        f"{primary.words.capitalize()}, mean of both directions, per language, sorted by the pretrained "
+        f"value. Arms are means over runs after the {primary.stage} stage; no interval is drawn here, the "
+        "forest shows those. Controls: untrained encoder, shuffled pairs, chance, and a model-free "
+        f"character n-gram baseline, as far as they were measured. {grid.sentence} {lost} {fairly}"
     )
+    caption = " ".join(caption.split())
     alternative = (
         f"Dot plot of {primary.words} for {data['language'].nunique()} languages. "
         f"Means over languages in {primary.unit}: {listing(words)}."
@@ -99,7 +101,7 @@ def _chart(source: ReportInput, data: pd.DataFrame, size: Preset, primary: Prima
     low, high = line_domain(data["value"], bounded=primary.factor > 1)
     x = alt.X(
         "value:Q",
-        scale=alt.Scale(domain=[min(low, 0.0), high], nice=False),
+        scale=alt.Scale(domain=[min(low, -0.015 * high), high], nice=False),
         axis=alt.Axis(title=f"{primary.metric.replace('_', ' ')}, {primary.unit}", tickCount=8),
     )
     y = language_axis(order)

@@ -11,7 +11,6 @@ from alignaudit.report.figure.base import (
     finish,
     inline,
     line_domain,
-    missing_sentence,
     no_data,
     run_grid,
     scales,
@@ -42,16 +41,16 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     digits = 2 if primary.factor > 1 else 4
     words = [f"{number(sd, digits)} ({arm})" for arm, sd in zip(sds["arm"], sds["sd"], strict=True)]
     title = f"Between-run standard deviation: {listing(words)} {primary.unit}"
-    caption = (
-        f"Each point is one training run: the mean over its languages of {primary.words}, both directions, after "
-        f"the {primary.stage} stage. Grey lines join runs of one checkpoint and seed. Black bars are arm means, no "
-        f"interval is drawn. {grid.sentence} {grid.common_sentence} "
-        + (
-            missing_sentence(gone, len(runs), "runs").replace(
-                "; means are over the others", " (rings at the top)"
-            )
-        )
-    )
+    lost = f"{gone} of {len(runs)} runs {'has' if gone == 1 else 'have'} no data (ring at the top)."
+    sentences = [
+        f"Each point is one training run: the mean over its languages of {primary.words}, both directions, "
+        f"after the {primary.stage} stage. Grey lines join runs of one checkpoint and seed. Black bars are "
+        "arm means, no interval is drawn.",
+        grid.sentence,
+        grid.common_sentence,
+        lost if gone else "",
+    ]
+    caption = " ".join(sentence for sentence in sentences if sentence)
     parts = [
         f"{arm}: mean {number(mean, digits)}, standard deviation {number(sd, digits)}, {n} runs"
         for arm, mean, sd, n in zip(sds["arm"], sds["value"], sds["sd"], sds["n_runs"], strict=True)
@@ -98,10 +97,10 @@ def _chart(
     runs, means = data[data["role"] == "run"], data[data["role"] == "mean"]
     shown = runs[~runs["missing"]]
     hint = [alt.Tooltip("run:N"), alt.Tooltip("value:Q", format=".2f"), alt.Tooltip("n_languages:Q")]
-    pairs = alt.Chart(inline(shown)).mark_line(color=GREY, strokeWidth=0.8, opacity=0.45)
+    pairs = alt.Chart(inline(shown)).mark_line(color=GREY, strokeWidth=size.stroke(0.8), opacity=0.45)
     points = alt.Chart(inline(shown)).mark_point(filled=True, opacity=0.9, size=5 * size.font_size)
     bars = alt.Chart(inline(means)).mark_tick(
-        orient="horizontal", color=INK, thickness=2.2, size=5 * size.font_size
+        orient="horizontal", color=INK, thickness=size.stroke(2.2), size=5 * size.font_size
     )
     layers = [
         pairs.encode(x=x, y=y, detail="pair:N"),

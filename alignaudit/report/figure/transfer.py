@@ -50,12 +50,14 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     metrics = sorted(set(data["metric"]))
     title = f"Zero-shot transfer over languages: {listing(words)} points"
     hollow = int(data["missing"].sum())
+    gone = missing_sentence(missing, total, "run × task × language scores")
+    verb = " has" if hollow == 1 else "s have"
+    lost = f" {hollow} mark{verb} no data at all, drawn as a ring at the left." if hollow else ""
     caption = (
-        f"Test score ({listing(metrics)}) of each target task, trained in English only, languages sorted by mean "
-        f"score, English where it was scored. Marks are means over runs, lines run from the lowest to the highest run "
-        f"and are not intervals. {missing_sentence(missing, total, 'run × task × language scores')} "
-        f"{hollow} mark{'s have' if hollow != 1 else ' has'} no data at all{', drawn as a ring at the left' if hollow else ''}. The title's means take "
-        f"the {len(common)} of {cells['language'].nunique()} task × language cells that every arm has."
+        f"Test score ({listing(metrics)}) of each target task, trained in English only, languages sorted by "
+        "mean score, English where it was scored. Marks are means over runs, lines run from the lowest to "
+        f"the highest run and are not intervals. {gone}{lost} The title's means take the {len(common)} of "
+        f"{cells['language'].nunique()} task × language cells that every arm has."
     )
     alternative = (
         f"Dot plots of test score for {data['language'].nunique()} languages, panels "
@@ -86,7 +88,7 @@ def _frame(source: ReportInput, rows: pd.DataFrame) -> tuple[pd.DataFrame, int, 
         "language": {code: i for i, code in enumerate(codes)},
     }
     data = data.sort_values(
-        ["task", "language", "arm"], key=lambda c: c.map(place.get(str(c.name), {})) if c.name in place else c
+        ["task", "language", "arm"], key=lambda c: c.map(place[str(c.name)]) if c.name in place else c
     )
     names = ["task", "metric", "language", "label", "arm", "value", "lowest", "highest", "n_runs", "missing"]
     return data[names].round(6).reset_index(drop=True), missing, total
@@ -116,8 +118,10 @@ def _chart(source: ReportInput, data: pd.DataFrame, size: Preset) -> alt.ConcatC
             for name in ("lowest", "value")
         )
         shown = inline(rows[~rows["missing"]])
-        rule = alt.Chart(shown).mark_rule(strokeWidth=1.2, opacity=0.55)
-        point = alt.Chart(shown).mark_point(filled=True, opacity=1, size=3 * size.font_size)
+        rule = alt.Chart(shown).mark_rule(strokeWidth=size.stroke(1.2), opacity=0.55)
+        point = alt.Chart(shown).mark_point(
+            filled=True, opacity=1, size=(3 if len(order) > 12 else 4.2) * size.font_size
+        )
         hint = [
             alt.Tooltip("label:N", title="language"),
             alt.Tooltip("arm:N"),
