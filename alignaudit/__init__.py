@@ -6,8 +6,10 @@ analysis runs where torch is not installed.
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from importlib.metadata import version
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,9 +30,30 @@ _HOMES = {
 }
 
 
+class _Door(ModuleType):
+    """A sub-package that can be called: ``measure`` and ``report`` are functions and packages at once."""
+
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
+        name = self.__name__.rpartition(".")[2]
+        return getattr(import_module(_HOMES[name]), name)(*arguments, **options)
+
+
+class _Package(ModuleType):
+    """This package: whenever the import system binds a sub-package here, a door stays a door."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name in _HOMES and isinstance(value, ModuleType):
+            value.__class__ = _Door
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package
+
+
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
+        function = getattr(import_module(_HOMES[name]), name)
+        return globals().get(name, function)  # the import may have bound a sub-package of this name
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

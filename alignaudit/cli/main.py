@@ -76,6 +76,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _parse(words: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return build_parser().parse_args(words)
+    finally:
+        sys.stdout.flush()  # of --help: a reader that is gone shows here, not while Python shuts down
+
+
 def main(words: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code.
 
@@ -89,7 +96,7 @@ def main(words: Sequence[str] | None = None) -> int:
     console = Console()
     debug = "--debug" in (sys.argv if words is None else words)
     try:
-        arguments = build_parser().parse_args(words)
+        arguments = _parse(words)
         if arguments.command == "plan":
             arguments.dry_run = True
         console = Console(arguments.quiet)

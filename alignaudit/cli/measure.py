@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING
 
 from alignaudit.cli.console import Console, text_table
+from alignaudit.cli.options import pairs_argument
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--languages", nargs="+", metavar="CODE", help="ISO 639-3 or 639-1 (default: all)")
     parser.add_argument("--preset", default="all", metavar="NAME", help="all, last or xtreme (default: all)")
-    parser.add_argument("--limit", type=int, metavar="N", help="use only the first N pairs of each language")
+    parser.add_argument(
+        "--limit", type=pairs_argument, metavar="N", help="use only the first N pairs of each language"
+    )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--out", metavar="FILE.csv", help="also write every row to a CSV file")
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_study_options", "seeds_argument"]
+__all__ = ["add_study_options", "pairs_argument", "seeds_argument"]
 
 
 def seeds_argument(text: str) -> tuple[int, ...]:
@@ -30,6 +30,19 @@ def seeds_argument(text: str) -> tuple[int, ...]:
     if not seeds:
         raise argparse.ArgumentTypeError(f'"{text}" names no seed')
     return tuple(dict.fromkeys(seeds))
+
+
+def pairs_argument(text: str) -> int:
+    """Return a number of sentence pairs; debiased CKA needs 4.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If the text is not a whole number of at least 4.
+    """
+    if not text.isdecimal() or int(text) < 4:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a whole number of at least 4')
+    return int(text)
 
 
 def add_study_options(parser: argparse.ArgumentParser) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
@@ -86,11 +87,11 @@ class WorldSource:
     data: Data
 
     def _world(self) -> World:
-        return World(self.data.world_seed)
+        return _world(self.data.world_seed)
 
     def _fingerprint(self, *parts: object) -> str:
         settings = self.data.model_dump(exclude={"folder", "parallel"})
-        text = repr((self._world().fingerprint(), sorted(settings.items()), parts))
+        text = repr((_world_fingerprint(self.data.world_seed), sorted(settings.items()), parts))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def task(self, name: str) -> TaskData:
@@ -179,6 +180,17 @@ class FolderSource:
             code: {"name": language.name, "script": language.script, "family": language.family}
             for code, language in found.items()
         }
+
+
+@cache
+def _world(seed: int) -> World:
+    """Return the world of a seed; it is immutable, and its lexicons and fingerprint take time."""
+    return World(seed)
+
+
+@cache
+def _world_fingerprint(seed: int) -> str:
+    return _world(seed).fingerprint()
 
 
 def _files_hash(files: list[Path], sizes: tuple[int, ...]) -> str:

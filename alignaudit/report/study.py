@@ -54,7 +54,8 @@ def report(
     comparison = compare(study, schedules=schedules, plan=plan, allow_missing=allow_missing, runs=runs)
     arms = chosen_schedules(schedules, load_plan(Path(plan) if plan else None), folder)
     graph = read_plan(folder.plan)
-    tables = {name: read_table(folder.tables / f"{name}.parquet", CONTRACTS[name]) for name in CONTRACTS}
+    shown = [name for name in CONTRACTS if name != "items"]
+    tables = {name: read_table(folder.tables / f"{name}.parquet", CONTRACTS[name]) for name in shown}
     source = ReportInput(
         study=graph.study,
         tables=tables,

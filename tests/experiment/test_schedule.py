@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 
@@ -116,7 +117,7 @@ def test_williams_rows_are_balanced(count):
     at = Counter((place, task) for row in rows for place, task in enumerate(row))
     assert len(at) == count * count
     assert len(set(at.values())) == 1
-    follows = Counter(pair for row in rows for pair in zip(row, row[1:], strict=False))
+    follows = Counter(pair for row in rows for pair in itertools.pairwise(row))
     assert len(follows) == count * (count - 1)
     assert len(set(follows.values())) <= 1
 

@@ -1,0 +1,317 @@
+"""A whole small study: shared stages, kills, damage, a full disk; the tables stay the same, bit for bit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from alignaudit.core.assemble import assemble_tables
+from alignaudit.core.layout import RunFolder
+from alignaudit.core.plan import read_plan
+from alignaudit.core.store import Store
+from alignaudit.core.study import Schedule, load_study
+from alignaudit.core.tables import content_hash
+from alignaudit.errors import DataError, SetupError, StudyError
+from alignaudit.experiment.engine import Machine, repair, run_plan
+from alignaudit.experiment.execute import Context, execute
+from alignaudit.experiment.run import prepare_run, run_seeds
+from alignaudit.experiment.stages import draw_plan
+
+SMALL = (
+    "seeds=[1]",
+    'encoder.checkpoints=["embedded:1"]',
+    "encoder.embedded.hidden_size=16",
+    "encoder.embedded.layers=2",
+    "encoder.embedded.vocabulary=400",
+    "encoder.embedded.documents=40",
+    "encoder.embedded.updates=12",
+    "data.train_examples=64",
+    "data.dev_examples=16",
+    "data.test_examples=8",
+    "data.parallel_pairs=12",
+    'measure.languages=["dv", "rv"]',
+    "intermediate.tasks.nli.updates=6",
+    "intermediate.tasks.qa.updates=6",
+    "intermediate.tasks.role.updates=6",
+    "target.tasks.pos.updates=6",
+)
+HERE = Machine(("cpu",), keep_every_s=0.0)
+
+
+def small_study(*overrides):
+    return load_study(None, [*SMALL, *overrides])
+
+
+def run_here(study, root: Path) -> Store:
+    """Carry out every stage in this process, in the plan's order (parents come first)."""
+    plan, store = draw_plan(study), Store(root / "store")
+    for stage in plan.stages:
+        execute(stage, Context(store, study.data, "cpu", 1e9))
+    return store
+
+
+def hashes(plan, store: Store) -> dict[str, str]:
+    tables = assemble_tables(plan, store)
+    tables["runs"] = tables["runs"].drop(columns="wall_s")
+    return {name: content_hash(frame) for name, frame in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    study = small_study()
+    root = tmp_path_factory.mktemp("finished")
+    return study, draw_plan(study), run_here(study, root)
+
+
+def test_arms_share_their_prefix(finished):
+    _, plan, _ = finished
+    kinds = Counter(stage.kind for stage in plan.stages)
+    assert kinds == {
+        "pretrain": 1,
+        "intermediate": 2,
+        "target": 3,
+        "measure": 6,
+        "untrained": 1,
+        "baselines": 1,
+    }
+    # Without sharing: three runs pretrain; each measures before its target; 2 controls and baselines.
+    assert plan.stages_without_sharing == 3 * 1 + (2 + 2 + 1) + 3 * 2 + 3
+
+
+def test_tables_hold_every_planned_cell(finished):
+    _, plan, store = finished
+    tables = assemble_tables(plan, store)
+    alignment = tables["alignment"]
+    runs, layers, languages = 3 * 2 + 1, 3, 2
+    per_cell = 2 * (2 + 2) + 2  # directions × (accuracy, margin; raw and centred) + CKA
+    assert len(alignment) == runs * layers * languages * per_cell
+    assert len(tables["items"]) == runs * layers * languages * 2 * 12
+    assert set(tables["controls"]["control"]) == {"untrained", "shuffled_pairs", "chance", "character_ngram"}
+    trained = tables["runs"].set_index("arm")
+    assert trained.loc["sequential", "plan_hash"] == trained.loc["concurrent", "plan_hash"] != ""
+    assert trained.loc["sequential", "tokens"] == trained.loc["concurrent", "tokens"] > 0
+    assert trained.loc["sequential", "temporal_segregation"] == 1.0
+
+
+def test_table_values_are_the_means_of_the_items(finished):
+    _, plan, store = finished
+    tables = assemble_tables(plan, store)
+    accuracy = tables["alignment"].query("metric == 'accuracy' and direction == 'english_to_foreign'")
+    keys = ["run", "stage", "language", "layer", "pooling", "centred"]
+    means = tables["items"].groupby(keys)["english_to_foreign_correct"].mean()
+    assert accuracy.set_index(keys)["value"].sort_index().to_numpy() == pytest.approx(
+        means.sort_index().to_numpy()
+    )
+
+
+def test_the_same_study_in_other_processes_gives_the_same_bits(finished, tmp_path):
+    _, plan, store = finished
+    study = small_study()
+    again = Store(tmp_path / "store")
+    assert run_plan(plan, again, study.data, HERE) == len(plan.stages)
+    assert hashes(plan, again) == hashes(plan, store)
+    assert run_plan(plan, again, study.data, HERE) == 0
+
+
+def test_interleaved_ends_train_to_the_same_weights(finished, tmp_path):
+    """One block per task is the sequential arm, blocks of one the concurrent arm: bit for bit."""
+    study, _plan, store = finished
+    ends = {
+        "many": Schedule(kind="interleaved", block=1),
+        "one": Schedule(kind="interleaved", block=6),
+    }
+    other = study.model_copy(update={"schedules": {**study.schedules, **ends}})
+    wider = draw_plan(other)
+    runs = {run.arm: run for run in wider.runs}
+    for stage in wider.stages:
+        if stage.key in {runs["many"].intermediate, runs["one"].intermediate}:
+            execute(stage, Context(store, study.data, "cpu", 1e9))
+    for end, arm in (("many", "concurrent"), ("one", "sequential")):
+        weights = [
+            (store.folder(runs[name].intermediate) / "encoder" / "model.safetensors").read_bytes()
+            for name in (end, arm)
+        ]
+        assert weights[0] == weights[1]
+
+
+def test_a_damaged_stage_is_set_aside_and_made_again(finished, tmp_path):
+    study, plan, _ = finished
+    store = run_here(study, tmp_path)
+    before = hashes(plan, store)
+    victim = next(stage for stage in plan.stages if stage.kind == "intermediate")
+    weights = store.folder(victim.key) / "encoder" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 4
+    weights.chmod(0o644)
+    weights.write_bytes(bytes(content))
+    said = repair(plan, store)
+    assert len(said) == 1
+    assert victim.label in said[0]
+    assert not store.has(victim.key)
+    assert run_plan(plan, store, study.data, HERE) == 1
+    assert hashes(plan, store) == before
+    assert len(list((tmp_path / "store" / "damaged").iterdir())) == 1
+
+
+def test_a_full_disk_is_one_clear_error_and_loses_nothing(finished, tmp_path, monkeypatch):
+    study, plan, _ = finished
+    store = Store(tmp_path / "store")
+    pretraining, *_ = plan.stages
+    real = os.fsync
+
+    def full(handle: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(SetupError, match="disk is full") as caught:
+        execute(pretraining, Context(store, study.data, "cpu", 0.0))
+    assert caught.value.exit_code == 6
+    assert not store.has(pretraining.key)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    monkeypatch.setattr(os, "fsync", real)
+    execute(pretraining, Context(store, study.data, "cpu", 0.0))
+    assert store.has(pretraining.key)
+
+
+# ------------------------------------------------------------------ bad studies stop before training
+
+
+def test_unknown_schedule_and_task_are_named():
+    with pytest.raises(StudyError, match=r'no schedule "sequental".*Did you mean "sequential"'):
+        draw_plan(small_study(), ["sequental"])
+    with pytest.raises(StudyError, match=r'no data for a task "nlj".*Did you mean "nli"'):
+        draw_plan(small_study("intermediate.tasks.nlj={updates=1, batch_size=2}"))
+
+
+def test_too_few_training_examples_stop_the_study():
+    with pytest.raises(DataError, match="task nli: 5 training examples, but a batch takes 32"):
+        prepare_run(small_study("data.train_examples=5"))
+
+
+def test_a_target_task_needs_test_sets(real_data):
+    study = load_study(
+        Path(__file__).parents[2] / "experiments" / "real-text",
+        [
+            f'data.folder="{real_data}"',
+            'encoder.checkpoints=["embedded:1"]',
+        ],
+    )
+    with pytest.raises(StudyError, match="embedded encoder knows no language but the world"):
+        draw_plan(study)
+
+
+def test_unknown_language_is_named():
+    with pytest.raises(DataError, match='no parallel text for language "xx"'):
+        draw_plan(small_study('measure.languages=["xx"]'))
+
+
+# ------------------------------------------------------------------ identities
+
+
+def test_identity_covers_what_matters_and_nothing_else():
+    keys = {run.arm: run.intermediate for run in draw_plan(small_study()).runs}
+    renamed = {run.arm: run.intermediate for run in draw_plan(small_study("name=other", "title=x")).runs}
+    assert keys == renamed
+    for change in (
+        "intermediate.optimisation.learning_rate=2e-3",
+        "intermediate.tasks.qa.updates=7",
+        "intermediate.learning_rate_policy=constant",
+        "encoder.dropout=0.1",
+        "data.train_examples=65",
+        "streams.head_init=9",
+        "seeds=[2]",
+        "encoder.embedded.updates=13",
+        "data.world_seed=1",
+    ):
+        changed = {run.arm: run.intermediate for run in draw_plan(small_study(change)).runs}
+        assert changed["sequential"] != keys["sequential"], change
+
+
+def test_measuring_otherwise_trains_nothing_again():
+    first, second = draw_plan(small_study()), draw_plan(small_study("measure.neighbours=5"))
+    training = ("pretrain", "intermediate", "target")
+
+    def trained(plan):
+        return {stage.key for stage in plan.stages if stage.kind in training}
+
+    def measured(plan):
+        return {stage.key for stage in plan.stages if stage.kind == "measure"}
+
+    assert trained(first) == trained(second)
+    assert not measured(first) & measured(second)
+
+
+# ------------------------------------------------------------------ killed, interrupted, run again
+
+
+def command(root: Path, *more: str) -> list[str]:
+    words = [sys.executable, "-m", "alignaudit", "run-seeds", "--out", str(root), "--workers", "1"]
+    return [*words, "--keep-every", "0", *(part for setting in SMALL for part in ("--set", setting)), *more]
+
+
+def finished_stages(root: Path) -> int:
+    return len(list((root / "store" / "stages").glob("[0-9a-f]*")))
+
+
+def wait_for(condition, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 120
+    while not condition() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+
+
+@pytest.mark.slow
+def test_killed_at_five_moments_gives_the_same_tables(finished, tmp_path):
+    """SIGKILL to the driver (its worker dies with it), five times; no stage is ever finished twice."""
+    _, plan, store = finished
+    for wanted in (0, 2, 4, 7, 10):
+        process = subprocess.Popen(command(tmp_path), stderr=subprocess.DEVNULL)
+
+        def far_enough(wanted: int = wanted) -> bool:
+            busy = any((tmp_path / "store" / "work").glob("*/step-*")) if wanted < 4 else True
+            return busy and finished_stages(tmp_path) >= wanted
+
+        wait_for(far_enough, process)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    subprocess.run(command(tmp_path), check=True, capture_output=True)
+    folder = RunFolder(tmp_path, "quickstart")
+    assert hashes(read_plan(folder.plan), Store(folder.store)) == hashes(plan, store)
+    lines = [json.loads(line) for line in folder.journal.read_text().splitlines()]
+    done = Counter(line["key"] for line in lines if line["event"] == "finished")
+    assert max(done.values()) == 1
+    assert not (tmp_path / "store" / "damaged").exists()
+
+
+@pytest.mark.slow
+def test_interrupted_exits_130_and_resumes(finished, tmp_path):
+    _, plan, store = finished
+    process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, text=True)
+    wait_for(lambda: any((tmp_path / "store" / "work").glob("*/step-*")), process)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Run the same command to resume" in said
+    assert "Traceback" not in said
+    resumed = subprocess.run(command(tmp_path, "--json"), check=True, capture_output=True, text=True)
+    assert json.loads(resumed.stdout)["stages_run"] >= 1
+    folder = RunFolder(tmp_path, "quickstart")
+    assert hashes(read_plan(folder.plan), Store(folder.store)) == hashes(plan, store)
+
+
+def test_python_door_returns_the_tables(finished, tmp_path):
+    _, plan, store = finished
+    os.symlink(store.root, tmp_path / "store")
+    run = run_seeds(small_study(), out=tmp_path, machine=HERE)
+    assert (run.stages_run, run.stages_found) == (0, len(plan.stages))
+    assert set(run.tables) == {"runs", "alignment", "items", "scores", "controls"}
+    assert (tmp_path / "quickstart" / "tables" / "alignment.csv").is_file()
