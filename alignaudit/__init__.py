@@ -1,7 +1,8 @@
 """Ask whether the order of intermediate-task fine-tuning changes multilingual alignment.
 
 The public names are loaded when they are first used, so that ``import alignaudit`` is quick and the
-analysis runs where torch is not installed.
+analysis runs where torch is not installed. Two of them, ``measure`` and ``report``, share their names
+with sub-packages; those sub-packages are made callable, so that either meaning works in any order.
 """
 
 from __future__ import annotations
@@ -30,16 +31,26 @@ _HOMES = {
 }
 
 
-class _Door(ModuleType):
-    """A sub-package that can be called: ``measure`` and ``report`` are functions and packages at once."""
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-    def __call__(self, *arguments: Any, **options: Any) -> Any:
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
+
+
+class _Door(ModuleType):
+    """A sub-package that can be called like the public function of the same name."""
+
+    def __call__(self, *args: Any, **named: Any) -> Any:
         name = self.__name__.rpartition(".")[2]
-        return getattr(import_module(_HOMES[name]), name)(*arguments, **options)
+        return getattr(import_module(_HOMES[name]), name)(*args, **named)
 
 
 class _Package(ModuleType):
-    """This package: whenever the import system binds a sub-package here, a door stays a door."""
+    """The package itself: importing a sub-package named like a public function binds it as a door."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         if name in _HOMES and isinstance(value, ModuleType):
@@ -48,14 +59,3 @@ class _Package(ModuleType):
 
 
 sys.modules[__name__].__class__ = _Package
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        function = getattr(import_module(_HOMES[name]), name)
-        return globals().get(name, function)  # the import may have bound a sub-package of this name
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *__all__])

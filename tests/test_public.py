@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import itertools
 import subprocess
 import sys
 import tomllib
@@ -24,13 +23,14 @@ def test_a_door_can_be_called_and_says_what_it_takes(name):
         getattr(alignaudit, name)(nonsense=1)
 
 
-@pytest.mark.parametrize("names", itertools.permutations(["measure", "report", "run_seeds"]))
-def test_doors_stay_doors_beside_packages_of_the_same_name(names):
+def test_doors_stay_doors_beside_packages_of_the_same_name():
     # `alignaudit.measure` and `alignaudit.report` are packages too, which imports bind to the same names
-    program = f"""
-from alignaudit import {", ".join(names)}
-import alignaudit, alignaudit.measure.cka, alignaudit.report.study
-for door in ({", ".join(names)}, alignaudit.measure, alignaudit.report):
+    program = """
+import alignaudit
+doors = [alignaudit.report, alignaudit.report, alignaudit.run_seeds, alignaudit.measure, alignaudit.compare]
+from alignaudit import measure, report, run_seeds
+import alignaudit.measure.cka, alignaudit.report.study
+for door in (*doors, measure, report, run_seeds, alignaudit.measure, alignaudit.report):
     try:
         door(nonsense=1)
     except TypeError as error:

@@ -30,7 +30,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         "free disk": f"{shutil.disk_usage('.').free / 2**30:.0f} GB",
         "hub": "offline (HF_HUB_OFFLINE)"
         if os.environ.get("HF_HUB_OFFLINE", "0") not in ("", "0")
-        else "online",
+        else "not tried",
         "figures": "vl-convert found"
         if find_spec("vl_convert")
         else "vl-convert missing: no SVG, PDF or PNG",

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.give_json(cost.to_dict())
         else:
             console.give(cost.listing())
-        console.say(f"Next: alignaudit run-seeds {arguments.study or ''}".rstrip())
+        console.say("Next: the same command, `run-seeds` without --dry-run")
         return 0
     with StageProgress(console, cost.to_run) as progress:
 

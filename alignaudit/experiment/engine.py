@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from alignaudit.experiment.execute import Context, execute
 
 __all__ = ["Event", "Machine", "find_machine", "repair", "run_plan"]
 
+WIND_DOWN_S = 240.0  # a state of XLM-R-large is 7 GB; SLURM gives notice of minutes
 _PRIORITY = ("pretrain", "intermediate", "target", "untrained", "baselines", "measure")
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -196,11 +197,12 @@ def _ready(pending: Mapping[str, Stage], store: Store) -> list[Stage]:
 
 
 def _wind_down(running: Mapping[Future[None], Stage], stop: Any) -> None:
-    """Ask the workers to keep their state, and give them ten seconds."""
+    """Ask the workers to keep their state, and give them time to write it (Ctrl-C again cuts it short)."""
     stop.set()
     for future in running:
         future.cancel()
-    wait(running, timeout=10)
+    with suppress(KeyboardInterrupt):
+        wait(running, timeout=WIND_DOWN_S)
 
 
 def _check_disk(root: Path) -> None:

@@ -19,7 +19,7 @@ from alignaudit.core.provenance import environment
 from alignaudit.core.rng import stream, stream_seed
 from alignaudit.core.store import Store
 from alignaudit.core.study import Data, EmbeddedEncoder, Measures, Optimisation, Schedule, TaskSettings
-from alignaudit.errors import StudyError
+from alignaudit.errors import InterruptedRunError, StudyError
 from alignaudit.experiment.alignment import chance_rows, measure_encoder, ngram_rows
 from alignaudit.experiment.checkpoint import FolderKeeper
 from alignaudit.experiment.data import open_source
@@ -326,6 +326,8 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
         done.append(language)
         if context.progress:
             context.progress(len(done), len(languages), float("nan"))
+        if context.stop and context.stop():
+            raise InterruptedRunError(f"stopped after {len(done)} of {len(languages)} languages.")
 
     tables = measure_encoder(
         encoder.to(device),

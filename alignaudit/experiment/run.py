@@ -148,7 +148,7 @@ class Preset:
     Attributes
     ----------
     layer
-        Function of the number of blocks; ``None`` keeps all layers.
+        Function of the number of blocks; ``None`` keeps all layers. The last layer is always kept.
     direction, centred, metric
         Kept values; ``None`` keeps all.
     source
@@ -241,8 +241,11 @@ def measure(
 
 
 def _select(rows: pd.DataFrame, preset: Preset) -> pd.DataFrame:
+    """Keep a preset's rows; the last layer always stays beside the layer that it names."""
+    last = int(rows["layer"].max())
+    if preset.layer:
+        rows = rows[rows["layer"].isin([preset.layer(last), last])]
     wanted: dict[str, Any] = {
-        "layer": preset.layer(int(rows["layer"].max())) if preset.layer else None,
         "direction": preset.direction,
         "centred": preset.centred,
         "metric": preset.metric,

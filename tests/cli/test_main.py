@@ -65,9 +65,7 @@ sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
 def test_a_reader_that_is_gone_is_no_failure():
     reading, writing = os.pipe()
     os.close(reading)
-    done = process(
-        "-m", "alignaudit", "--help", capture_output=False, stdout=writing, stderr=subprocess.PIPE
-    )
+    done = process("-m", "alignaudit", "--help", capture_output=False, stdout=writing, stderr=subprocess.PIPE)
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
 

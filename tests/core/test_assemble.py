@@ -19,7 +19,9 @@ def planned(arm: str, stages: tuple[str, ...], intermediate: str, schedule: str 
     name = "c1" if arm == "pretrained" else f"c1-{arm}-s1"
     seed, order = (-1, "") if arm == "pretrained" else (1, "a>b")
     policies = ("global", "carry")
-    return PlannedRun(name, arm, schedule or arm, "embedded:1", seed, order, *policies, 20, stages, intermediate)
+    return PlannedRun(
+        name, arm, schedule or arm, "embedded:1", seed, order, *policies, 20, stages, intermediate
+    )
 
 
 def stage(key: str, kind: str, *parents: str) -> Stage:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import copy
 
 import pytest
+from pydantic import Field
 
 from alignaudit.core.decode import Strict, apply_overrides, decode, read_toml
 from alignaudit.errors import StudyError
@@ -15,7 +16,7 @@ class Leaf(Strict):
 
 class Branch(Strict):
     leaf: Leaf
-    leaves: dict[str, Leaf] = {}
+    leaves: dict[str, Leaf] = Field({})
     maybe: Leaf | None = None
 
 

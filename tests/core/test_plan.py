@@ -62,7 +62,10 @@ def written() -> dict:
         "null",
         '"plan"',
         "{}",
-        *(json.dumps({name: value for name, value in written().items() if name != gone}) for gone in written()),
+        *(
+            json.dumps({name: value for name, value in written().items() if name != gone})
+            for gone in written()
+        ),
         json.dumps(written() | {"stages": [{"key": "k1"}]}),
         json.dumps(written() | {"stages": ["k1"]}),
         json.dumps(written() | {"runs": [{"other": 1}]}),

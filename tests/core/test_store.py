@@ -316,8 +316,17 @@ def test_a_grown_file_is_found(finished, name):
 
 @pytest.mark.parametrize(
     "manifest",
-    ["null", "[]", '"files"', '{"files": null}', '{"files": []}', '{"files": {"record.json": 1}}']
-    + ['{"files": {"record.json": {"bytes": 3}}}', '{"files": {"record.json": {"sha256": "x"}}}', "{}"],
+    [
+        "null",
+        "[]",
+        "{}",
+        '"files"',
+        '{"files": null}',
+        '{"files": []}',
+        '{"files": {"record.json": 1}}',
+        '{"files": {"record.json": {"bytes": 3}}}',
+        '{"files": {"record.json": {"sha256": "x"}}}',
+    ],
 )
 def test_a_manifest_of_another_shape_is_found(finished, manifest):
     (finished.folder(KEY) / "manifest.json").write_text(manifest)

@@ -138,7 +138,9 @@ def test_the_hash_changes_with_every_setting_but_the_place_of_the_data(path):
 
 
 def test_the_leaves_reach_every_corner():
-    assert {("seeds",), ("encoder", "embedded", "optimisation", "betas"), ("streams", "dropout")} <= set(LEAVES)
+    assert {("seeds",), ("encoder", "embedded", "optimisation", "betas"), ("streams", "dropout")} <= set(
+        LEAVES
+    )
     assert len(LEAVES) > 60
 
 

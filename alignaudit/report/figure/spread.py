@@ -45,7 +45,8 @@ def draw(source: ReportInput, size: Preset) -> Figure:
     sentences = [
         f"Each point is one training run: the mean over its languages of {primary.words}, both directions, "
         f"after the {primary.stage} stage. Grey lines join runs of one checkpoint and seed. Black bars are "
-        "arm means, no interval is drawn.",
+        "arm means, no interval is drawn. Standard deviations are those of R2: about the mean of the runs "
+        "from the same checkpoint.",
         grid.sentence,
         grid.common_sentence,
         lost if gone else "",
@@ -66,14 +67,25 @@ def _frame(source: ReportInput, grid: pd.DataFrame) -> pd.DataFrame:
     runs = runs.rename(columns={"mean": "value", "count": "n_languages"})
     runs["role"], runs["missing"] = "run", runs["value"].isna()
     runs["pair"] = runs["checkpoint"] + " seed " + runs["seed"].astype(str)
-    means = runs.groupby("arm")["value"].agg(["mean", "std", "count"]).reset_index()
-    means = means.rename(columns={"mean": "value", "std": "sd", "count": "n_runs"})
+    means = runs.groupby("arm")["value"].agg(["mean", "count"]).reset_index()
+    means = means.rename(columns={"mean": "value", "count": "n_runs"})
+    means["sd"] = means["arm"].map(_within_checkpoints(runs))
     means["role"], means["missing"] = "mean", False
     place = {arm: i for i, arm in enumerate(source.arms())}
     both = pd.concat([runs, means], ignore_index=True)
     both = both.sort_values(["role", "arm", "run"], key=lambda c: c.map(place) if c.name == "arm" else c)
     names = ["role", "arm", "run", "pair", "value", "n_languages", "sd", "n_runs", "missing"]
     return both[names].astype({"run": object, "pair": object}).fillna({"run": "", "pair": ""}).round(6)
+
+
+def _within_checkpoints(runs: pd.DataFrame) -> pd.Series:
+    """Standard deviation of each arm's runs about the mean of their checkpoint, as R2 takes it."""
+    present = runs.dropna(subset="value")
+    centred = present["value"] - present.groupby(["arm", "checkpoint"])["value"].transform("mean")
+    squares = (centred**2).groupby(present["arm"]).sum()
+    by_arm = present.groupby("arm")["checkpoint"]
+    freedom = by_arm.size() - by_arm.nunique()
+    return (squares / freedom.where(freedom > 0)) ** 0.5
 
 
 def _chart(
