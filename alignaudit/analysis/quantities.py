@@ -12,6 +12,7 @@ import pandas as pd
 
 from alignaudit.analysis.align import depth, kept, retention, tail, transfer
 from alignaudit.analysis.collect import Cells, Grid
+from alignaudit.analysis.floor import floor_notes
 from alignaudit.analysis.plan import AnalysisPlan
 from alignaudit.errors import IncompleteDesignError
 from alignaudit.infer.paired import Population
@@ -42,6 +43,8 @@ class Quantity:
         ``mean``, or ``spread`` for the log SD ratio.
     n_languages
         Number of languages behind the cells, where it is not their number of units.
+    languages
+        Their codes, for R3.
     """
 
     name: str
@@ -58,6 +61,7 @@ class Quantity:
     planned: bool
     contrast: Literal["mean", "spread"] = "mean"
     n_languages: int | None = None
+    languages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +113,26 @@ def quantities(tables: Tables, grid: Grid, plan: AnalysisPlan) -> Quantities:
         planned += found[:1]
         if not found:
             notes.append(f"Left out of the planned family, {what}.")
+    notes += _floor(tables, grid, planned)
     beside = _beside(tables, grid, plan, layer, primary)
     beside += _transfer(tables, grid, plan)[1:]
     return Quantities(tuple(planned + beside), tuple(notes))
+
+
+def _floor(tables: Tables, grid: Grid, planned: list[Quantity]) -> list[str]:
+    primary = planned[0]
+    worst = next((row for row in planned if row.name == "R3"), None)
+    values = worst.cells.values[np.isfinite(worst.cells.values)] if worst else np.empty(0)
+    return floor_notes(
+        tables,
+        grid,
+        metric=primary.metric,
+        layer=primary.layer,
+        pooling=primary.pooling,
+        centred=primary.centred,
+        tail_languages=worst.languages if worst else (),
+        tail_value=float(values.mean()) if len(values) else None,
+    )
 
 
 def _retention(
@@ -151,7 +172,7 @@ def _tail(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int) -> list[Qu
     )
     row = Quantity(
         "R3", title, "accuracy", "fraction", a.stage, layer, a.pooling, a.centred, cells, "these_languages",
-        plan.smallest_effects.R3, planned=True, n_languages=len(chosen),
+        plan.smallest_effects.R3, planned=True, n_languages=len(chosen), languages=chosen,
     )  # fmt: skip
     return [row] if chosen else []
 

@@ -124,13 +124,14 @@ def read_parallel(folder: Path, language: str, limit: int | None = None) -> Para
         blank = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
         if blank is not None:
             raise DataError("a blank line.", where=f"{path}, line {blank}", hint="Remove the pair from both.")
-    if len(foreign) < 4:
+    used = len(foreign) if limit is None else min(limit, len(foreign))
+    if used < 4:
         raise DataError(
-            f"{len(foreign)} sentence pairs; at least 4 are needed.",
+            f"{used} sentence pairs; at least 4 are needed.",
             where=str(foreign_file),
             hint="Leave the language out with measure.languages, or give it more sentences.",
         )
-    return ParallelText(language, tuple(foreign[:limit]), tuple(english[:limit]))
+    return ParallelText(language, tuple(foreign[:used]), tuple(english[:used]))
 
 
 # --------------------------------------------------------------------------- tasks

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
@@ -260,7 +261,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     Raises
     ------
     SetupError
-        If it cannot be loaded.
+        If it cannot be loaded, or knows special tokens only.
     DataError
         If it does not report character offsets.
     """
@@ -268,6 +269,12 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(checkpoint_path(name))
     except (OSError, ValueError) as error:
         raise _loading_error(name, error) from error
+    if len(tokenizer) <= len(tokenizer.all_special_ids):
+        raise SetupError(
+            "cannot be loaded: it has no tokenizer.",
+            where=f"checkpoint {name}",
+            hint="Put its tokenizer.json into the folder.",
+        )
     if not tokenizer.is_fast:
         raise DataError("its tokenizer does not report character offsets.", where=f"checkpoint {name}")
     return tokenizer
@@ -286,16 +293,27 @@ def load_encoder(name: str, *, dropout: float | None = None) -> nn.Module:
     Raises
     ------
     SetupError
-        If it cannot be loaded.
+        If it cannot be loaded, or any of its weights is missing.
     """
     config = load_config(name)
     _set_dropout(config, dropout)
     try:
-        model = AutoModel.from_pretrained(
-            checkpoint_path(name), config=config, dtype=torch.float32, **_no_pooler(config)
+        model, found = AutoModel.from_pretrained(
+            checkpoint_path(name),
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **_no_pooler(config),
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         raise _loading_error(name, error) from error
+    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)  # never used here
+    if missing:
+        raise SetupError(
+            f"cannot be loaded: {len(missing)} of its weights are missing, first {missing[0]}.",
+            where=f"checkpoint {name}",
+            hint="They would be filled at random; give a complete encoder.",
+        )
     encoder: nn.Module = model.eval()
     return encoder
 

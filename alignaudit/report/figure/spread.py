@@ -79,7 +79,7 @@ def _frame(source: ReportInput, grid: pd.DataFrame) -> pd.DataFrame:
 
 
 def _within_checkpoints(runs: pd.DataFrame) -> pd.Series:
-    """Standard deviation of each arm's runs about the mean of their checkpoint, as R2 takes it."""
+    """Return the standard deviation of each arm about the means of its checkpoints, as R2 takes it."""
     present = runs.dropna(subset="value")
     centred = present["value"] - present.groupby(["arm", "checkpoint"])["value"].transform("mean")
     squares = (centred**2).groupby(present["arm"]).sum()
