@@ -16,7 +16,7 @@ def floor_notes(
     grid: Grid,
     *,
     metric: str,
-    layer: int,
+    layer: int | None,
     pooling: str | None,
     centred: bool | None,
     tail_languages: Sequence[str] = (),
@@ -55,7 +55,7 @@ def floor_notes(
     if tail_value is not None and tail_value <= floor:
         notes.append(
             f"R3 looks at languages ({', '.join(tail_languages)}) where the arms stand at "
-            f"{100 * tail_value:.1f} points, not above the untrained control ({100 * floor:.1f}): its verdict "
-            "may only say that both are at the floor."
+            f"{100 * tail_value:.1f} points, not above the untrained control ({100 * floor:.1f}): its "
+            "verdict may only say that both are at the floor."
         )
     return notes

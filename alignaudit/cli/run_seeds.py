@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -68,7 +69,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             console.give_json(cost.to_dict())
         else:
             console.give(cost.listing())
-        console.say("Next: the same command, `run-seeds` without --dry-run")
+        console.say(f"Next: {_command(arguments)}")
         return 0
     with StageProgress(console, cost.to_run) as progress:
 
@@ -100,6 +101,17 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     name = "" if arguments.study is None else f" {folder.folder}"
     console.say(f"Next: alignaudit compare{name} --schedules")
     return 0
+
+
+def _command(arguments: argparse.Namespace) -> str:
+    """Return the command that does what the dry run described."""
+    words = ["alignaudit", "run-seeds", *([arguments.study] if arguments.study else [])]
+    words += ["--schedules", *arguments.schedules] if arguments.schedules else []
+    words += ["--seeds", ",".join(map(str, arguments.seeds))] if arguments.seeds else []
+    for override in arguments.overrides:
+        words += ["--set", override]
+    words += ["--out", arguments.out] if arguments.out != "runs" else []
+    return shlex.join(words)
 
 
 def _describe(console: Console, name: str, cost: Cost) -> None:

@@ -27,12 +27,18 @@ def test_both_layouts_are_read(tmp_path):
     tatoeba.mkdir()
     ntrex.mkdir()
     write_pair(tatoeba, "deu", list("abcd"), list("efgh"))
-    for code, text in (("eng", "efgh"), ("fra", "ijkl")):
+    for code, text in (("eng", "efghm"), ("fra", "ijkln")):
         (ntrex / f"{code}.txt").write_text("\n".join(text) + "\n")
     assert parallel_languages(tatoeba) == ("deu",)
     assert parallel_languages(ntrex) == ("fra",)
     assert read_parallel(tatoeba, "deu").english == tuple("efgh")
-    assert read_parallel(ntrex, "fra", limit=2).foreign == ("i", "j")
+    assert read_parallel(ntrex, "fra", limit=4).foreign == tuple("ijkl")
+
+
+def test_a_limit_below_four_is_refused(tmp_path):
+    write_pair(tmp_path, "deu", list("abcde"), list("efghi"))
+    with pytest.raises(DataError, match="3 sentence pairs; at least 4"):
+        read_parallel(tmp_path, "deu", limit=3)
 
 
 def test_unusual_line_separators_do_not_split_a_line(tmp_path):
