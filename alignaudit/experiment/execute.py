@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ from alignaudit.experiment.model import (
     load_tokenizer,
     save_encoder,
 )
-from alignaudit.experiment.schedule import Descriptors, Steps, build_plan, describe, realise
+from alignaudit.experiment.schedule import BatchPlan, Descriptors, Steps, build_plan, describe, realise
+from alignaudit.experiment.stages import AT_BOUNDARIES
 from alignaudit.experiment.tasks.encoding import Encoded, encode
 from alignaudit.experiment.train import TrainingPlan, train
 from alignaudit.world.world import World
@@ -183,8 +185,7 @@ def _fine_tune(stage: Stage, context: Context, kind: str) -> Outcome:
     phase = _prepare(stage, context)
     pad_id = int(phase.tokenizer.pad_token_id)
     total = phase.plan.batches.updates
-    count = int(stage.config.get("evaluations", 1))
-    points = {round(total * part / count): kind for part in range(1, count + 1)}
+    points = dict.fromkeys(_evaluation_points(stage, phase.plan.batches), kind)
 
     def evaluate(model: MultiTaskModel, update: int) -> list[dict[str, Any]]:
         return [
@@ -235,6 +236,18 @@ def _fine_tune(stage: Stage, context: Context, kind: str) -> Outcome:
         "dropped_examples": {name: encoded.dropped for name, encoded in phase.train.items()},
         "train_examples": {name: len(encoded) for name, encoded in phase.train.items()},
     }, write
+
+
+def _evaluation_points(stage: Stage, batches: BatchPlan) -> list[int]:
+    """Return after which updates tasks are scored: equal parts, or where sequential changes task.
+
+    Both arms of a pair are scored after the same numbers of updates.
+    """
+    wanted = stage.config.get("evaluations", 1)
+    if wanted == AT_BOUNDARIES:
+        sizes = {task: len(part) for task, part in zip(batches.tasks, batches.batches, strict=True)}
+        return list(accumulate(sizes[task] for task in stage.config["order"]))
+    return [round(batches.updates * part / wanted) for part in range(1, wanted + 1)]
 
 
 def _prepare(stage: Stage, context: Context) -> _Phase:

@@ -21,7 +21,7 @@ from alignaudit.experiment.model import checkpoint_path
 from alignaudit.experiment.schedule import draw_order, order_rows
 from alignaudit.world.world import World
 
-__all__ = ["VERSIONS", "draw_plan", "run_name"]
+__all__ = ["AT_BOUNDARIES", "VERSIONS", "draw_plan", "run_name"]
 
 VERSIONS: Mapping[str, int] = {
     "pretrain": 1,
@@ -34,6 +34,7 @@ VERSIONS: Mapping[str, int] = {
 """Version of what each kind of stage computes: raised whenever its results may change."""
 
 EMBEDDED = "embedded:"
+AT_BOUNDARIES = "task boundaries"
 
 
 def run_name(checkpoint: int, arm: str, seed: int) -> str:
@@ -289,7 +290,7 @@ class _Builder:
         config = self._common(encoder, phase, list(phase.tasks), seed)
         config["schedule"] = schedule.model_dump(mode="json", include={"kind", "block"})
         config["order"] = list(order)
-        config["evaluations"] = self.study.measure.task_evaluations or len(phase.tasks)
+        config["evaluations"] = self.study.measure.task_evaluations or AT_BOUNDARIES
         if schedule.learning_rate_policy:
             config["learning_rate_policy"] = schedule.learning_rate_policy
         if schedule.optimizer_state:

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from alignaudit.core.assemble import assemble_tables
@@ -141,6 +142,19 @@ def test_interleaved_ends_train_to_the_same_weights(finished, tmp_path):
             for name in (end, arm)
         ]
         assert weights[0] == weights[1]
+
+
+def test_tasks_are_scored_where_the_sequential_arm_changes_task(finished):
+    study, _, store = finished
+    wanted = small_study("measure.task_evaluations=0", "intermediate.tasks.qa.updates=3")
+    plan = draw_plan(wanted)
+    for run in plan.runs:
+        if run.intermediate:
+            execute(plan.stage(run.intermediate), Context(store, study.data, "cpu", 1e9))
+            scores = pd.read_parquet(store.folder(run.intermediate) / "scores.parquet")
+            sizes = [3 if task == "qa" else 6 for task in run.order.split(">")]
+            assert sorted(scores["update"].unique()) == [sizes[0], sizes[0] + sizes[1], 15]
+            assert len(scores) == 9
 
 
 def test_a_damaged_stage_is_set_aside_and_made_again(finished, tmp_path):
