@@ -35,7 +35,12 @@ __all__ = ["Event", "Machine", "find_machine", "repair", "run_plan"]
 
 WIND_DOWN_S = 240.0  # a state of XLM-R-large is 7 GB; SLURM gives notice of minutes
 _PRIORITY = ("pretrain", "intermediate", "target", "untrained", "baselines", "measure")
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+_VARIABLES = {
+    "OMP_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # what torch asks for deterministic matrix products on a GPU
+}
 
 
 @dataclass(frozen=True, slots=True)
