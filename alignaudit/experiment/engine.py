@@ -266,7 +266,7 @@ def _pool(machine: Machine) -> Iterator[tuple[ProcessPoolExecutor, Any, Any]]:
     devices, messages, stop = context.Queue(), context.Queue(), context.Event()
     for device in machine.devices:
         devices.put(device)
-    with _environment(dict.fromkeys(_THREAD_VARIABLES, "1")), _terminated_as_interrupt():
+    with _environment(_VARIABLES), _terminated_as_interrupt():
         pool = ProcessPoolExecutor(
             len(machine.devices),
             mp_context=context,

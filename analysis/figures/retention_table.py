@@ -1,6 +1,6 @@
 """Retrieval accuracy before and after each arm, beside the controls, as a Markdown table.
 
-python analysis/figures/retention_table.py STUDY [LAYER]   (STUDY was run below runs/; default: the primary layer)
+python analysis/figures/retention_table.py STUDY [LAYER]   (default: the primary layer)
 """
 
 import sys
