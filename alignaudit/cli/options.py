@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_study_options", "pairs_argument", "seeds_argument"]
+__all__ = ["add_study_options", "pairs_argument", "positive_integer", "seeds_argument"]
 
 
 def seeds_argument(text: str) -> tuple[int, ...]:
@@ -42,6 +42,24 @@ def pairs_argument(text: str) -> int:
     """
     if not text.isdecimal() or int(text) < 4:
         raise argparse.ArgumentTypeError(f'"{text}" is not a whole number of at least 4')
+    return int(text)
+
+
+def positive_integer(text: str) -> int:
+    """Return a whole number of at least 1.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If the text is not one.
+
+    Examples
+    --------
+    >>> positive_integer("2")
+    2
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'"{text}" is not a whole number of at least 1')
     return int(text)
 
 

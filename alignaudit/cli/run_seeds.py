@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from alignaudit.cli.console import Console, StageProgress, duration
-from alignaudit.cli.options import seeds_argument
+from alignaudit.cli.options import positive_integer, seeds_argument
 
 if TYPE_CHECKING:
     from alignaudit.experiment.cost import Cost
@@ -31,7 +31,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--out", default="runs", metavar="FOLDER", help="runs root (default: runs)")
     parser.add_argument(
-        "--workers", type=int, metavar="N", help="worker processes (default: one per GPU or core)"
+        "--workers",
+        type=positive_integer,
+        metavar="N",
+        help="worker processes (default: one per GPU or core)",
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument(
@@ -98,7 +101,8 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
                 "tables": {name: len(table) for name, table in result.tables.items()},
             }
         )
-    name = "" if arguments.study is None else f" {folder.folder}"
+    default = arguments.study is None and arguments.out == "runs" and study.name == "quickstart"
+    name = "" if default else f" {shlex.quote(str(folder.folder))}"
     console.say(f"Next: alignaudit compare{name} --schedules")
     return 0
 
@@ -111,6 +115,8 @@ def _command(arguments: argparse.Namespace) -> str:
     for override in arguments.overrides:
         words += ["--set", override]
     words += ["--out", arguments.out] if arguments.out != "runs" else []
+    words += ["--workers", str(arguments.workers)] if arguments.workers else []
+    words += ["--device", arguments.device] if arguments.device != "auto" else []
     return shlex.join(words)
 
 

@@ -5,6 +5,7 @@ Layout below the root::
     stages/<key>/            finished: manifest.json, record.json and the stage's own files
     work/<key>/step-<n>/     training state of an unfinished stage, each with a manifest
     damaged/<key>-<n>/       a finished stage that no longer is what its manifest says
+    locks/<key>              held by the process that works on the stage
 
 A folder appears under its final name only when every byte of it is written and synced, so a
 process that dies leaves nothing that looks finished. Formats: JSON, Parquet, safetensors. No pickle.
@@ -13,24 +14,26 @@ process that dies leaves nothing that looks finished. Formats: JSON, Parquet, sa
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from alignaudit.errors import DamagedRecordError, SetupError
+from alignaudit.errors import DamagedRecordError, InterruptedRunError, SetupError
 
 __all__ = ["Store", "atomic_folder", "atomic_text", "check_folder", "file_sha256"]
 
 MANIFEST = "manifest.json"
 RECORD = "record.json"
+_FULL = ("No space left on device", "Disk quota exceeded")
 
 
 def file_sha256(path: Path) -> str:
@@ -109,7 +112,7 @@ def atomic_folder(final: Path, write: Callable[[Path], None], *, replace: bool =
         raise _disk_error(error, final) from error
     except BaseException as error:
         shutil.rmtree(private, ignore_errors=True)
-        if "No space left on device" in str(error):  # libraries written in Rust do not raise OSError
+        if any(words in str(error) for words in _FULL):  # libraries written in Rust do not raise OSError
             raise _disk_error(OSError(errno.ENOSPC, "No space left on device"), final) from error
         raise
 
@@ -173,6 +176,17 @@ def check_folder(folder: Path, only: Collection[str] | None = None) -> None:
             raise DamagedRecordError("its bytes do not have the recorded SHA-256.", where=str(path))
 
 
+def _locked(file: IO[str]) -> bool:
+    """Try to lock an open file; True as well where locks are not known."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Store:
     """Finished and unfinished stages below one root folder."""
@@ -228,6 +242,27 @@ class Store:
                 self.set_aside(key)
         atomic_folder(self.folder(key), write_all)
         shutil.rmtree(self.work(key), ignore_errors=True)
+
+    @contextmanager
+    def alone(self, key: str, stop: Callable[[], bool] | None = None) -> Iterator[None]:
+        """Return a context that holds the stage for this process; another that wants it waits.
+
+        The lock goes with the process, however it ends. Where the file system knows no locks, two
+        processes may do the same work, and the first commit stands.
+
+        Raises
+        ------
+        InterruptedRunError
+            If ``stop`` says so while waiting.
+        """
+        path = self.root / "locks" / key
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w") as file:
+            while not _locked(file):
+                if stop is not None and stop():
+                    raise InterruptedRunError("stopped while another process ran this stage.", where=key)
+                time.sleep(0.5)
+            yield
 
     def verify(self, key: str, only: Collection[str] | None = None) -> None:
         """Check a finished stage (all of it, or only the named files) against its manifest.

@@ -34,6 +34,12 @@ Policy = Literal["global", "restart", "constant"]
 OptimizerState = Literal["carry", "reset"]
 
 
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise ValueError("the names must differ from one another")
+    return names
+
+
 class Optimisation(Strict):
     """AdamW and its learning-rate curve: warm-up, a flat part, then linear decay."""
 
@@ -113,6 +119,11 @@ class Encoder(Strict):
     dropout: float = Field(0.1, ge=0, lt=1, description="hidden and attention dropout while fine-tuning")
     embedded: EmbeddedEncoder = EmbeddedEncoder()
 
+    @field_validator("checkpoints")
+    @classmethod
+    def _checkpoints_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _different(names)
+
 
 class Data(Strict):
     """Where text comes from: the embedded world, or a folder in the layout of ``data/README.md``."""
@@ -142,8 +153,13 @@ class Measures(Strict):
     max_length: int = Field(128, ge=8)
     batch_size: int = Field(64, ge=1)
     task_evaluations: int = Field(
-        0, ge=0, description="English dev scores this often per phase; 0: once per task"
+        0, ge=0, description="English dev scores this often per phase; 0: where sequential changes task"
     )
+
+    @field_validator("languages", "poolings")
+    @classmethod
+    def _names_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        return _different(names)
 
 
 class Study(Strict):

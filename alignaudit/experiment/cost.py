@@ -8,14 +8,14 @@ from typing import Any
 
 from alignaudit.core.plan import Stage, StudyPlan
 from alignaudit.core.store import Store
-from alignaudit.errors import SetupError
+from alignaudit.errors import DamagedRecordError, SetupError
 from alignaudit.experiment.engine import Machine
 from alignaudit.experiment.model import load_config
 
 __all__ = ["Cost", "estimate_cost"]
 
 CPU_FLOPS = 4e10  # sustained by one core in float32, order of magnitude
-GPU_FLOPS = 5e13  # sustained by one data-centre GPU in float32 with TF32, order of magnitude
+GPU_FLOPS = 1.5e13  # sustained by one data-centre GPU in float32, order of magnitude
 UPDATE_OVERHEAD_S = 0.02
 MEASURED_TOKENS = 2 * 1000 * 15  # two sides of a thousand short sentences, per language
 
@@ -73,7 +73,7 @@ class Cost:
 def estimate_cost(plan: StudyPlan, store: Store, machine: Machine) -> Cost:
     """Return what is still to do and about how long it takes.
 
-    The time of a stage is the mean of finished stages of its kind in this store (per update, where
+    The time of a stage is the mean of this plan's finished stages of its kind (per update, where
     it trains). Without any, it is 6 (training) or 2 (measuring) floating-point operations per
     parameter and token at an assumed rate; tokens are counted at half of ``max_length``.
 
@@ -90,8 +90,7 @@ def estimate_cost(plan: StudyPlan, store: Store, machine: Machine) -> Cost:
     ----------
     Kaplan et al. (2020), "Scaling Laws for Neural Language Models", section 2.1 (6 N per token).
     """
-    records = [store.record(stage.key) for stage in plan.stages if store.has(stage.key)]
-    known = _seconds_by_kind(records)
+    known = _seconds_by_kind(plan, store)
     gpu = machine.devices[0].startswith("cuda")
     lines, total, updates = [], 0.0, 0
     for stage in plan.stages:
@@ -112,20 +111,21 @@ def estimate_cost(plan: StudyPlan, store: Store, machine: Machine) -> Cost:
         cpu_s=round(total, 1),
         wall_s=round(total / workers, 1),
         workers=f"{len(machine.devices)} × {machine.devices[0].split(':')[0]}",
-        basis="from finished stages here" if known else "a rough guess; no stage has run here yet",
+        basis="partly from finished stages" if known else "a rough guess; no stage has run here yet",
         lines=tuple(lines),
     )
 
 
-def _seconds_by_kind(records: list[dict[str, Any]]) -> dict[str, float]:
+def _seconds_by_kind(plan: StudyPlan, store: Store) -> dict[str, float]:
     """Seconds per update (training) or per stage (measuring), the mean over finished stages."""
     times: dict[str, list[float]] = {}
-    for record in records:
-        updates = (
-            int(record.get("updates", 0)) or int(record["config"].get("recipe", {}).get("updates", 0)) or 1
-        )
-        if not record.get("resumed_at"):
-            times.setdefault(record["kind"], []).append(record["wall_s"] / updates)
+    for stage in plan.stages:
+        if store.has(stage.key):
+            try:
+                record = store.record(stage.key)
+            except DamagedRecordError:
+                continue  # it is set aside and made again when the run starts
+            times.setdefault(stage.kind, []).append(float(record.get("wall_s", 0.0)) / max(stage.updates, 1))
     return {kind: sum(values) / len(values) for kind, values in times.items()}
 
 

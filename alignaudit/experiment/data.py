@@ -90,8 +90,7 @@ class WorldSource:
         return _world(self.data.world_seed)
 
     def _fingerprint(self, *parts: object) -> str:
-        settings = self.data.model_dump(exclude={"folder", "parallel"})
-        text = repr((_world_fingerprint(self.data.world_seed), sorted(settings.items()), parts))
+        text = repr((_world_fingerprint(self.data.world_seed), parts))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def task(self, name: str) -> TaskData:
@@ -109,7 +108,8 @@ class WorldSource:
         """Return a hash of the world's definition, the sizes and the task's name."""
         if name not in WORLD_TASKS:
             raise _unknown_task(name, WORLD_TASKS)
-        return self._fingerprint("task", name)
+        data = self.data
+        return self._fingerprint("task", name, data.train_examples, data.dev_examples, data.test_examples)
 
     def parallel_languages(self) -> tuple[str, ...]:
         """Return the world's foreign languages."""
@@ -123,7 +123,7 @@ class WorldSource:
 
     def parallel_fingerprint(self, languages: tuple[str, ...]) -> str:
         """Return a hash of the world's definition and the languages."""
-        return self._fingerprint("parallel", languages)
+        return self._fingerprint("parallel", languages, self.data.parallel_pairs)
 
     def describe_languages(self) -> dict[str, dict[str, str]]:
         """Return name, script and family of the world's languages."""

@@ -52,7 +52,8 @@ def sentence_vectors(
         Per pooling shape ``[L + 1, n, d]``, float32; layer 0 are the embeddings.
     """
     place = device or torch.device("cpu")
-    encoded = tokenizer(list(sentences), truncation=True, max_length=max_length)["input_ids"]
+    length = min(max_length, tokenizer.model_max_length)
+    encoded = tokenizer(list(sentences), truncation=True, max_length=length)["input_ids"]
     ranked = sorted(range(len(sentences)), key=lambda index: (len(encoded[index]), index))
     vectors: dict[Pooling, NDArray[np.float32]] = {}
     pad_id = int(tokenizer.pad_token_id or 0)

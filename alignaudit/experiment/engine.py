@@ -6,6 +6,7 @@ only decides what runs when. Workers are single-threaded processes, one per GPU 
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -61,7 +62,7 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something to tell the user: ``started``, ``progress``, ``finished`` or ``repaired`` a stage."""
+    """Something to tell the user: a stage was ``started``, made ``progress``, or ``finished``."""
 
     kind: str
     label: str
@@ -110,6 +111,7 @@ def repair(plan: StudyPlan, store: Store) -> list[str]:
     said = []
     for stage in plan.stages:
         if store.has(stage.key):
+            shutil.rmtree(store.work(stage.key), ignore_errors=True)
             try:
                 store.verify(stage.key)
             except DamagedRecordError as error:
@@ -159,6 +161,7 @@ def run_plan(
         return 0
     _check_disk(store.root)
     total = len(pending)
+    stage = next(iter(pending.values()))
     with _pool(machine) as (pool, messages, stop):
         running: dict[Future[None], Stage] = {}
         try:
@@ -166,7 +169,14 @@ def run_plan(
                 for stage in _ready(pending, store)[: len(machine.devices) - len(running)]:
                     del pending[stage.key]
                     say(Event("started", stage.label), stage.key)
-                    running[pool.submit(_work, stage, store.root, data, machine.keep_every_s)] = stage
+                    with _interrupts_blocked():  # a worker started here must not be hit while it imports
+                        future = pool.submit(_work, stage, store.root, data, machine.keep_every_s)
+                    running[future] = stage
+                if not running:
+                    stage = next(iter(pending.values()))
+                    raise DamagedRecordError(
+                        "a stage it builds on is gone.", hint="Run the same command again."
+                    )
                 finished, _ = wait(running, timeout=0.3, return_when=FIRST_COMPLETED)
                 say.drain(messages)
                 for future in finished:
@@ -189,6 +199,16 @@ def _in_words(error: BaseException, stage: Stage) -> BaseException:
             "a worker process died (killed, or out of memory).",
             where=stage.label,
             hint="Finished stages are kept: run again to resume, with fewer --workers if memory is short.",
+        )
+    if isinstance(error, torch.OutOfMemoryError):
+        return SetupError(
+            "the GPU's memory is full.",
+            where=stage.label,
+            hint="Raise optimisation.micro_batches, or lower measure.batch_size or max_length.",
+        )
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return SetupError(
+            "the disk is full.", where=stage.label, hint="Free some space and run the same command again."
         )
     if isinstance(error, AlignAuditError):
         place = f"{stage.label}: {error.where}" if error.where else stage.label
@@ -303,6 +323,19 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 @contextmanager
+def _interrupts_blocked() -> Iterator[None]:
+    """Hold back Ctrl-C; processes started meanwhile inherit that until they say otherwise."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
 def _terminated_as_interrupt() -> Iterator[None]:
     """Treat SIGTERM (SLURM's notice) like Ctrl-C while workers run."""
     if threading.current_thread() is not threading.main_thread():
@@ -321,7 +354,9 @@ def _terminated_as_interrupt() -> Iterator[None]:
 
 def _start_worker(devices: Any, messages: Any, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the parent decides: it asks, then kills
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_die_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     transformers_logging.set_verbosity_error()

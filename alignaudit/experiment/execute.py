@@ -49,7 +49,7 @@ Progress = Callable[[int, int, float], None]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What a stage is carried out with; nothing in it changes the result.
+    """What a stage is carried out with; beyond rounding between devices nothing in it changes the result.
 
     Attributes
     ----------
@@ -85,8 +85,12 @@ def execute(stage: Stage, context: Context) -> None:
     InterruptedRunError
         If ``context.stop`` asked for it; the training state is kept.
     """
-    if context.store.has(stage.key):
-        return
+    with context.store.alone(stage.key, context.stop):
+        if not context.store.has(stage.key):
+            _carry_out(stage, context)
+
+
+def _carry_out(stage: Stage, context: Context) -> None:
     started = time.monotonic()
     torch.use_deterministic_algorithms(True, warn_only=True)
     results, write = _KINDS[stage.kind](stage, context)
@@ -95,7 +99,7 @@ def execute(stage: Stage, context: Context) -> None:
         "label": stage.label,
         "config": dict(stage.config),
         "parents": list(stage.parents),
-        "wall_s": round(time.monotonic() - started, 3),
+        "wall_s": round(results.pop("seconds_before", 0.0) + time.monotonic() - started, 3),
         "device": device_name(context.device),
         "threads": torch.get_num_threads(),
         "environment": environment(),
@@ -154,6 +158,7 @@ def _run_pretrain(stage: Stage, context: Context) -> Outcome:
         "loss": state.losses,
         "parameters": parameters,
         "resumed_at": keeper.resumed_at,
+        "seconds_before": keeper.seconds_before,
     }, write
 
 
@@ -231,6 +236,7 @@ def _fine_tune(stage: Stage, context: Context, kind: str) -> Outcome:
         "tokens": state.tokens,
         "losses": state.losses,
         "resumed_at": keeper.resumed_at,
+        "seconds_before": keeper.seconds_before,
         "plan_hash": phase.plan.batches.hash,
         "descriptors": asdict(phase.descriptors),
         "dropped_examples": {name: encoded.dropped for name, encoded in phase.train.items()},
@@ -241,7 +247,7 @@ def _fine_tune(stage: Stage, context: Context, kind: str) -> Outcome:
 def _evaluation_points(stage: Stage, batches: BatchPlan) -> list[int]:
     """Return after which updates tasks are scored: equal parts, or where sequential changes task.
 
-    Both arms of a pair are scored after the same numbers of updates.
+    Arms that share the drawn order are scored after the same numbers of updates.
     """
     wanted = stage.config.get("evaluations", 1)
     if wanted == AT_BOUNDARIES:

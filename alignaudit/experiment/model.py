@@ -303,6 +303,7 @@ def load_encoder(name: str, *, dropout: float | None = None) -> nn.Module:
             config=config,
             dtype=torch.float32,
             output_loading_info=True,
+            use_safetensors=True,
             **_no_pooler(config),
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:

@@ -252,7 +252,7 @@ def realise(
         taken[task] = stop
     task_array = np.array(task_of, dtype=np.int64)
     starts: tuple[int, ...] = (0,)
-    if schedule.kind == "sequential":
+    if schedule.kind == "sequential" or (schedule.kind == "interleaved" and max(number.values()) == 1):
         starts = (0, *(int(at) + 1 for at in np.flatnonzero(np.diff(task_array))))
     return Steps(task_array, np.array(batch_of, dtype=np.int64), starts)
 

@@ -321,27 +321,46 @@ def _languages(study: Study, source: Source) -> tuple[str, ...]:
     return study.measure.languages or known
 
 
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "sentencepiece.bpe.model",
+    "spiece.model",
+)
+
+
 def _weights_fingerprint(name: str) -> str:
     """SHA-256 over the files that decide what an external encoder computes."""
     path = checkpoint_path(name)
+    needed = ("config.json", *_weight_files(path, name))
     digest = hashlib.sha256()
-    found = 0
-    index = _locate(path, "model.safetensors.index.json")
-    shards = (
-        sorted(set(json.loads(index.read_text())["weight_map"].values())) if index else ["model.safetensors"]
-    )
-    for file in ("config.json", "tokenizer.json", *shards):
+    for file in (*needed, *_TOKENIZER_FILES):
         local = _locate(path, file)
-        if local:
+        if local is None and file in needed:
+            raise SetupError(
+                f"its {file} cannot be found.",
+                where=f"checkpoint {name}",
+                hint="Give a folder that holds it, or a Hub name while online or with the files cached.",
+            )
+        if local is not None:
             digest.update(f"{file}:{file_sha256(local)}".encode())
-            found += 1
-    if found < 2:
-        raise SetupError(
-            "its config.json and model.safetensors cannot be found.",
-            where=f"checkpoint {name}",
-            hint="Give a folder that holds them, or a Hub name while online or with the files cached.",
-        )
     return f"weights:{digest.hexdigest()}"
+
+
+def _weight_files(path: str, name: str) -> list[str]:
+    """Names of the safetensors files: one, or the shards of an index. Pickled weights do not count."""
+    index = _locate(path, "model.safetensors.index.json")
+    if index is None:
+        return ["model.safetensors"]
+    try:
+        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise SetupError("its weight index cannot be read.", where=f"checkpoint {name}") from error
 
 
 def _locate(path: str, file: str) -> Path | None:

@@ -237,3 +237,11 @@ def test_a_missing_file_is_refused(tmp_path):
     for path in (tmp_path, tmp_path / "none.toml"):
         with pytest.raises(StudyError, match="no such file"):
             load_study(path)
+
+
+@pytest.mark.parametrize(
+    "setting", ['measure.languages=["dv", "dv"]', 'encoder.checkpoints=["embedded:1", "embedded:1"]']
+)
+def test_names_that_repeat_are_refused_before_anything_runs(setting):
+    with pytest.raises(StudyError, match="the names must differ"):
+        load_study(None, [setting])

@@ -87,3 +87,15 @@ def test_masks_hide_the_stated_share_and_never_special_tokens(tokenizer):
         assert (labels > 4).all()
         untouched = [place for place in range(len(ids)) if place not in positions]
         assert (ids[untouched] == new[untouched]).all()
+
+
+def test_a_question_that_fills_the_length_is_an_error(tokenizer):
+    long = SpanExample("q", "where " * 40, "the cat", ("the cat",), (0,))
+    with pytest.raises(DataError, match="fills max_length"):
+        encode([long], "span", tokenizer, 16, training=False)
+
+
+def test_texts_never_exceed_the_positions_of_the_encoder(tokenizer):
+    """The tokenizer knows how many tokens its encoder takes; a larger max_length is cut to that."""
+    encoded = encode([TagExample(("cat",) * 300, (0,) * 300)], "tagging", tokenizer, 500, training=False)
+    assert len(encoded.sequences[0]) == tokenizer.model_max_length == 96

@@ -10,20 +10,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from tiny import make_encoder
 
+from alignaudit.cli.main import main
 from alignaudit.core.assemble import assemble_tables
 from alignaudit.core.layout import RunFolder
 from alignaudit.core.plan import read_plan
 from alignaudit.core.store import Store
 from alignaudit.core.study import Schedule, load_study
 from alignaudit.core.tables import content_hash
-from alignaudit.errors import DataError, SetupError, StudyError
+from alignaudit.errors import DamagedRecordError, DataError, SetupError, StudyError
 from alignaudit.experiment.engine import Machine, repair, run_plan
 from alignaudit.experiment.execute import Context, execute
+from alignaudit.experiment.model import save_encoder
 from alignaudit.experiment.run import prepare_run, run_seeds
 from alignaudit.experiment.stages import draw_plan
 
@@ -190,7 +194,7 @@ def test_a_full_disk_is_one_clear_error_and_loses_nothing(finished, tmp_path, mo
         execute(pretraining, Context(store, study.data, "cpu", 0.0))
     assert caught.value.exit_code == 6
     assert not store.has(pretraining.key)
-    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and path.stat().st_size] == []
     monkeypatch.setattr(os, "fsync", real)
     execute(pretraining, Context(store, study.data, "cpu", 0.0))
     assert store.has(pretraining.key)
@@ -211,15 +215,45 @@ def test_too_few_training_examples_stop_the_study():
         prepare_run(small_study("data.train_examples=5"))
 
 
-def test_a_target_task_needs_test_sets(real_data):
-    study = load_study(
-        Path(__file__).parents[2] / "experiments" / "real-text",
-        [
-            f'data.folder="{real_data}"',
-            'encoder.checkpoints=["embedded:1"]',
-        ],
+def real_study(real_data, *overrides):
+    folder = Path(__file__).parents[2] / "experiments" / "real-text"
+    return load_study(folder, [f'data.folder="{real_data}"', *overrides])
+
+
+def test_a_target_task_needs_test_sets(real_data, tmp_path, tokenizer):
+    save_encoder(make_encoder(tokenizer), tokenizer, tmp_path / "encoder")
+    study = real_study(
+        real_data,
+        f'encoder.checkpoints=["{tmp_path / "encoder"}"]',
+        "target.tasks={anli={updates=1, batch_size=2}}",
+        'measure.languages=["deu"]',
     )
+    with pytest.raises(StudyError, match="task anli: has no test sets"):
+        prepare_run(study)
+
+
+def test_the_embedded_encoder_needs_the_world(real_data):
     with pytest.raises(StudyError, match="embedded encoder knows no language but the world"):
+        draw_plan(real_study(real_data, 'encoder.checkpoints=["embedded:1"]'))
+
+
+def test_identity_of_an_external_encoder_is_its_files(real_data, tmp_path, tokenizer):
+    folder = tmp_path / "encoder"
+    save_encoder(make_encoder(tokenizer), tokenizer, folder)
+    study = real_study(real_data, f'encoder.checkpoints=["{folder}"]', 'measure.languages=["deu"]')
+
+    def identities():
+        return {run.intermediate for run in draw_plan(study).runs if run.intermediate}
+
+    before = identities()
+    for name in ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"):
+        content = (folder / name).read_bytes()
+        (folder / name).write_bytes(content + b" ")
+        assert not identities() & before, name
+        (folder / name).write_bytes(content)
+    assert identities() == before
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+    with pytest.raises(SetupError, match=r"model\.safetensors cannot be found"):
         draw_plan(study)
 
 
@@ -250,8 +284,11 @@ def test_identity_covers_what_matters_and_nothing_else():
         assert changed["sequential"] != keys["sequential"], change
 
 
-def test_measuring_otherwise_trains_nothing_again():
-    first, second = draw_plan(small_study()), draw_plan(small_study("measure.neighbours=5"))
+@pytest.mark.parametrize(
+    "change", ["measure.neighbours=5", "data.parallel_pairs=13", 'measure.languages=["dv"]']
+)
+def test_measuring_otherwise_trains_nothing_again(change):
+    first, second = draw_plan(small_study()), draw_plan(small_study(change))
     training = ("pretrain", "intermediate", "target")
 
     def trained(plan):
@@ -307,19 +344,59 @@ def test_killed_at_five_moments_gives_the_same_tables(finished, tmp_path):
 
 
 @pytest.mark.slow
-def test_interrupted_exits_130_and_resumes(finished, tmp_path):
-    _, plan, store = finished
-    process = subprocess.Popen(command(tmp_path), stderr=subprocess.PIPE, text=True)
-    wait_for(lambda: any((tmp_path / "store" / "work").glob("*/step-*")), process)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+@pytest.mark.parametrize("notice", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_exits_130_keeps_its_state_and_resumes(finished, tmp_path, notice):
+    """The whole process group is signalled, as a terminal or SLURM does; nothing else keeps states here."""
+    words = [*command(tmp_path), "--keep-every", "1e9", "--set", "encoder.embedded.updates=400"]
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, text=True, start_new_session=True)
+    journal = tmp_path / "quickstart" / "journal.jsonl"
+    wait_for(lambda: journal.exists() and "pretrain" in journal.read_text(), process)
+    time.sleep(12)  # the worker imports torch and begins to train
+    os.killpg(process.pid, notice)
+    _, said = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Run the same command to resume" in said
     assert "Traceback" not in said
-    resumed = subprocess.run(command(tmp_path, "--json"), check=True, capture_output=True, text=True)
-    assert json.loads(resumed.stdout)["stages_run"] >= 1
+    subprocess.run(words, check=True, capture_output=True)
     folder = RunFolder(tmp_path, "quickstart")
-    assert hashes(read_plan(folder.plan), Store(folder.store)) == hashes(plan, store)
+    resumed = Store(folder.store)
+    (pretrained,) = [stage for stage in read_plan(folder.plan).stages if stage.kind == "pretrain"]
+    assert 0 < resumed.record(pretrained.key)["resumed_at"] < 400
+    straight = Context(Store(tmp_path / "straight"), small_study().data, "cpu", 1e9)
+    execute(pretrained, straight)
+    weights = [
+        (s.folder(pretrained.key) / "encoder" / "model.safetensors").read_bytes()
+        for s in (resumed, straight.store)
+    ]
+    assert weights[0] == weights[1]
+
+
+def test_a_damaged_record_does_not_stop_the_command_that_mends_it(finished, tmp_path, capsys):
+    study, plan, _ = finished
+    store = run_here(study, tmp_path)
+    record = store.folder(plan.stages[-1].key) / "record.json"
+    record.write_text("{")
+    settings = [part for setting in SMALL for part in ("--set", setting)]
+    assert main(["run-seeds", "--out", str(tmp_path), "--workers", "1", *settings]) == 0
+    assert "repaired: " in capsys.readouterr().err
+    store.verify(plan.stages[-1].key)
+
+
+def test_arms_run_one_after_the_other_stay_in_the_tables(finished, tmp_path):
+    _, _, store = finished
+    os.symlink(store.root, tmp_path / "store")
+    for arm in ("sequential", "concurrent"):
+        run = run_seeds(small_study(), schedules=[arm], out=tmp_path, machine=HERE)
+    assert set(run.tables["runs"]["arm"]) == {"none", "sequential", "concurrent"}
+    assert {planned.arm for planned in read_plan(run.folder.plan).runs} >= {"sequential", "concurrent"}
+
+
+def test_a_vanished_parent_ends_the_run(finished, tmp_path):
+    study, plan, _ = finished
+    orphan = [stage for stage in plan.stages if stage.kind == "target"]
+    alone = replace(plan, stages=tuple(orphan))
+    with pytest.raises(DamagedRecordError, match="a stage it builds on is gone"):
+        run_plan(alone, Store(tmp_path / "store"), study.data, HERE)
 
 
 def test_python_door_returns_the_tables(finished, tmp_path):

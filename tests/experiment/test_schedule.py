@@ -73,6 +73,7 @@ def test_the_ends_of_interleaved_are_the_other_schedules(updates, seed):
         end, other = realised(kind="interleaved", block=block), realised(kind=kind)
         assert end.task.tolist() == other.task.tolist()
         assert end.batch.tolist() == other.batch.tolist()
+        assert end.starts == other.starts
 
 
 @given(SIZES)

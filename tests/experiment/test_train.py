@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -126,11 +127,11 @@ def test_a_text_does_not_see_its_neighbours_in_the_batch(tokenizer):
         assert torch.allclose(alone[0], together[index], atol=1e-12)
 
 
-def test_training_learns_a_separable_task(tokenizer):
+def test_training_learns_tags_that_the_words_decide(tokenizer):
     model, data, plan = setting(tokenizer, ("tagging",), updates=60, dropout=0.0)
     losses = []
     train(model, data, plan, pad_id=1, device=CPU, progress=lambda done, total, loss: losses.append(loss))
-    assert np.mean(losses[-5:]) < 0.9 * np.mean(losses[:5])
+    assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
 
 
 def test_arms_of_one_task_order_use_equal_tokens(tokenizer):
@@ -141,15 +142,23 @@ def test_arms_of_one_task_order_use_equal_tokens(tokenizer):
     assert tokens["sequential"] == tokens["concurrent"]
 
 
-def test_optimizer_reset_forgets_the_moments_at_stage_starts(tokenizer):
-    digests = set()
-    for state in ("carry", "reset"):
-        model, data, plan = setting(
-            tokenizer, ("classification", "span"), kind="sequential", optimizer_state=state
-        )
-        train(model, data, plan, pad_id=1, device=CPU)
-        digests.add(digest(model))
-    assert len(digests) == 2
+def test_optimizer_reset_is_a_fresh_optimizer_at_each_stage(tokenizer):
+    """Stage 2 by itself, from the weights after stage 1, with a new AdamW: the same bits as `reset`."""
+    forms, both = ("classification", "span"), {"kind": "sequential", "policy": "constant", "dropout": 0.0}
+    reset, data, plan = setting(tokenizer, forms, optimizer_state="reset", **both)
+    train(reset, data, plan, pad_id=1, device=CPU)
+    by_hand, _, _ = setting(tokenizer, forms, **both)
+    for half in (slice(0, 4), slice(4, 8)):
+        steps = Steps(plan.steps.task[half], plan.steps.batch[half], (0,))
+        peak = plan.optimisation.model_copy(update={"warmup_share": 0.0})
+        train(by_hand, data, replace(plan, steps=steps, optimisation=peak), pad_id=1, device=CPU)
+    again, _, _ = setting(tokenizer, forms, **both)
+    flat = plan.optimisation.model_copy(update={"warmup_share": 0.0})
+    train(again, data, replace(plan, optimisation=flat), pad_id=1, device=CPU)
+    assert digest(again) == digest(by_hand)
+    carried, _, _ = setting(tokenizer, forms, **both)
+    train(carried, data, replace(plan, optimisation=flat, optimizer_state="carry"), pad_id=1, device=CPU)
+    assert digest(carried) != digest(by_hand)
 
 
 def test_training_leaves_the_global_generator_alone(tokenizer):

@@ -91,11 +91,21 @@ def encode(
     Raises
     ------
     DataError
-        If there is no example, or options differ in number between multiple-choice examples.
+        If there is no example, options differ in number between multiple-choice examples, or a
+        question leaves no room for its context.
     """
     if not examples:
         raise DataError("there are no examples.", where=f"format {form}", hint="Check the task's files.")
-    return _ENCODERS[form](examples, tokenizer, max_length, training)
+    try:
+        return _ENCODERS[form](examples, tokenizer, min(max_length, tokenizer.model_max_length), training)
+    except Exception as error:
+        if "Truncation error" in str(error):  # the tokenizers library raises a bare Exception
+            raise DataError(
+                "a question or option alone fills max_length.",
+                where=f"format {form}",
+                hint="Raise max_length.",
+            ) from error
+        raise
 
 
 def _ids(encoded: Mapping[str, Any]) -> list[Integers]:
@@ -181,7 +191,7 @@ def _tagging(
         real = np.flatnonzero(offsets[:, 1] > offsets[:, 0])
         word_starts = np.asarray(starts[index], dtype=np.int64)
         token = real[np.searchsorted(offsets[real, 0], word_starts, side="right") - 1]
-        kept = offsets[token, 1] > word_starts
+        kept = (offsets[token, 0] <= word_starts) & (offsets[token, 1] > word_starts)
         tags = np.asarray(example.tags, dtype=np.int64)
         dropped += int((~kept).sum())
         positions.append(token[kept] if training else np.where(kept, token, -1))
