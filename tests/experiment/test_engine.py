@@ -357,10 +357,10 @@ def test_interrupted_exits_130_keeps_its_state_and_resumes(finished, tmp_path, n
     assert process.returncode == 130
     assert "Run the same command to resume" in said
     assert "Traceback" not in said
-    subprocess.run(words, check=True, capture_output=True)
     folder = RunFolder(tmp_path, "quickstart")
     resumed = Store(folder.store)
     (pretrained,) = [stage for stage in read_plan(folder.plan).stages if stage.kind == "pretrain"]
+    execute(pretrained, Context(resumed, small_study().data, "cpu", 1e9))
     assert 0 < resumed.record(pretrained.key)["resumed_at"] < 400
     straight = Context(Store(tmp_path / "straight"), small_study().data, "cpu", 1e9)
     execute(pretrained, straight)

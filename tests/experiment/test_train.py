@@ -274,7 +274,7 @@ from tiny import make_tokenizer
 from alignaudit.experiment.checkpoint import FolderKeeper
 from alignaudit.experiment.train import train
 import test_train as here
-model, data, plan = here.setting(make_tokenizer(), (sys.argv[3],), updates=120)
+model, data, plan = here.setting(make_tokenizer(), (sys.argv[3],), updates=60)
 keeper = FolderKeeper(Path(sys.argv[2]), 0.0)
 train(model, data, plan, pad_id=1, device=here.CPU, keeper=keeper)
 print(here.digest(model), keeper.resumed_at)
@@ -300,7 +300,7 @@ def test_killed_and_resumed_gives_the_same_bits(tokenizer, tmp_path, form):
         command, capture_output=True, text=True, check=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
     )
     found, resumed_at = finished.stdout.split()
-    assert 0 < int(resumed_at) < 120
-    model, data, plan = setting(tokenizer, (form,), updates=120)
+    assert 0 < int(resumed_at) < 60
+    model, data, plan = setting(tokenizer, (form,), updates=60)
     train(model, data, plan, pad_id=1, device=CPU)
     assert found == digest(model)
