@@ -99,7 +99,7 @@ class EmbeddedEncoder(Strict):
     attention_heads: int = 4
     vocabulary: int = 3500
     documents: int = Field(6000, ge=10, description="documents per language")
-    updates: int = Field(2200, ge=1)
+    updates: int = Field(2500, ge=1)
     batch_size: int = 32
     mask_share: float = Field(0.25, gt=0, lt=1)
     optimisation: Optimisation = Optimisation(
