@@ -50,6 +50,7 @@ HOMES = {
     "jinja2": ("report",),
     "markupsafe": ("report",),
     "statsmodels": ("infer",),
+    "formulaic": ("infer.mixed",),
     "pydantic": ("core", "analysis"),
     "pyarrow": ("core",),
     "rich": ("cli.console",),

@@ -14,7 +14,7 @@ from alignaudit.analysis.collect import Cells
 from alignaudit.core import rng
 from alignaudit.errors import FitError, IncompleteDesignError
 from alignaudit.infer.equivalence import Equivalence, two_one_sided_tests
-from alignaudit.infer.mixed import MixedContrast, crossed_mixed_model
+from alignaudit.infer.crossed import MixedContrast, crossed_mixed_model
 from alignaudit.infer.paired import Population, crossed_paired_contrast
 from alignaudit.infer.permutation import sign_flip_test
 from alignaudit.infer.student import student_test

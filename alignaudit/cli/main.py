@@ -22,6 +22,7 @@ COMMANDS = {
     "report": ("report", "write the HTML report, figures and tables"),
     "measure": ("measure", "alignment of any encoder on any folder of parallel text"),
     "show": ("show", "what is on record of one run"),
+    "power": ("power", "how many runs are needed, and which difference they can find"),
     "doctor": ("doctor", "versions, devices and what is missing"),
 }
 

@@ -1,4 +1,4 @@
-"""Adjusted p-values for families of tests: Holm and Benjamini–Hochberg."""
+"""Adjusted p-values for families of tests: Holm, Bonferroni and Benjamini–Hochberg."""
 
 from __future__ import annotations
 
@@ -7,7 +7,71 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["benjamini_hochberg", "holm"]
+from alignaudit.errors import UsageError, did_you_mean
+
+__all__ = ["ADJUSTMENTS", "adjust", "benjamini_hochberg", "bonferroni", "holm"]
+
+ADJUSTMENTS = ("none", "holm", "bonferroni", "benjamini-hochberg")
+"""Names that :func:`adjust` knows."""
+
+
+def adjust(p_values: Sequence[float], method: str) -> NDArray[np.float64]:
+    """Return p-values adjusted by the method of that name.
+
+    Parameters
+    ----------
+    p_values
+        m p-values in any order; NaN as in :func:`holm`.
+    method
+        One of ``ADJUSTMENTS``.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape [m]
+
+    Raises
+    ------
+    UsageError
+        If the method is unknown.
+
+    Examples
+    --------
+    >>> adjust([0.01, 0.04], "bonferroni").tolist()
+    [0.02, 0.08]
+    """
+    if method == "none":
+        return np.array(p_values, dtype=np.float64)
+    if method == "holm":
+        return holm(p_values)
+    if method == "bonferroni":
+        return bonferroni(p_values)
+    if method == "benjamini-hochberg":
+        return benjamini_hochberg(p_values)
+    raise UsageError(f'there is no adjustment "{method}".', hint=did_you_mean(method, ADJUSTMENTS))
+
+
+def bonferroni(p_values: Sequence[float]) -> NDArray[np.float64]:
+    """Return p-values times their number, at most 1, the simplest bound of the family-wise error rate.
+
+    Parameters
+    ----------
+    p_values
+        m p-values in any order; NaN counts in m and stays NaN.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape [m]
+
+    References
+    ----------
+    Dunn (1961), J. American Statistical Association 56, 52-64.
+
+    Examples
+    --------
+    >>> bonferroni([0.01, 0.5, 0.03]).round(2).tolist()
+    [0.03, 1.0, 0.09]
+    """
+    return np.minimum(1.0, len(p_values) * np.asarray(p_values, dtype=np.float64))
 
 
 def holm(p_values: Sequence[float]) -> NDArray[np.float64]:

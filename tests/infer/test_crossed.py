@@ -5,7 +5,7 @@ import pytest
 from scipy import optimize
 
 from alignaudit.errors import FitError
-from alignaudit.infer.mixed import crossed_mixed_model
+from alignaudit.infer.crossed import crossed_mixed_model
 from alignaudit.infer.paired import crossed_paired_contrast
 
 

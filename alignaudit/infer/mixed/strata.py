@@ -1,0 +1,189 @@
+"""Degrees of freedom by strata: each population that was sampled counts with as many as it has members.
+
+A contrast of fixed effects is a weighted sum of the observations, and its variance is a sum of parts:
+one for each random term, one for the residuals. A part that rests on ten runs is known with some nine
+degrees of freedom, whatever the likelihood says about it; in particular it stays so where its variance
+is estimated as zero. That is where other approximations fail in designs with few runs: Satterthwaite's
+drops the part and takes the residuals' degrees of freedom instead, Kenward and Roger's keeps too many
+variances at once and becomes conservative.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from alignaudit.infer.mixed.criterion import factorise, slopes
+from alignaudit.infer.mixed.curvature import spans
+from alignaudit.infer.mixed.model import GaussianModel
+from alignaudit.infer.mixed.roots import directions
+
+__all__ = ["strata_df"]
+
+Floats = NDArray[np.float64]
+SATURATED = 1e3
+"""Standardised root of a term that is as good as fixed."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Grouping:
+    """All random terms of one grouping; symbols: groups l, their columns k, fixed columns p."""
+
+    index: NDArray[np.intp]
+    groups: int
+    names: tuple[str, ...]
+    inverse: Floats  # [l, k, k]: pseudo-inverse of Z'Z of each group
+    constant: Floats  # [l, k, d]: coefficients of the d fixed combinations that lie in the span of Z
+    inside: Floats  # [p, d]: these combinations
+    places: NDArray[np.intp]  # [l, k]: rows of the effects among all
+    parameters: tuple[slice, ...]  # of the covariances' entries
+
+
+@dataclass(frozen=True, slots=True)
+class _Stratum:
+    """One part of a contrast's variance."""
+
+    df: float
+    part: float
+    share: float  # what of the residual's part lies in its span; below 0 if it does not contain the contrast
+    grouping: _Grouping
+
+
+def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
+    """Return the degrees of freedom of single contrasts, by strata.
+
+    With f = sum of f_s over the strata s, ``df = f² / sum (f_s² / df_s)``. A grouping's part f_s is
+    what its variances contribute to the variance of the contrast, and df_s the number of its groups
+    less the number of fixed effects, and of groups of coarser groupings, that are constant within
+    them. A grouping *contains* a contrast that could not be estimated if its effects were fixed, as
+    the runs contain the schedule that each was trained by. The containing grouping with the fewest
+    degrees of freedom takes in the parts of all groupings nested in it, and what the residuals
+    contribute within its span. The rest of the residuals' part has the residual degrees of freedom.
+
+    Parameters
+    ----------
+    model
+        A fit.
+    contrasts
+        Shape [r, p], over the orthonormal basis of the fixed columns.
+
+    Returns
+    -------
+    numpy.ndarray of float64, shape [r]
+        In balanced nested and split-plot designs those of the exact t test.
+
+    References
+    ----------
+    Satterthwaite (1946), Biometrics Bulletin 2, 110-114, eq. 17, with strata as the mean squares;
+    Schluchter & Elashoff (1990), J. Statistical Computation and Simulation 37, 69-87 (between and
+    within degrees of freedom).
+    """
+    groupings, residual_df = _groupings(model), _residual_df(model)
+    return np.array([_df(model, groupings, residual_df, contrast) for contrast in contrasts])
+
+
+def _df(model: GaussianModel, groupings: Sequence[_Grouping], residual_df: float, contrast: Floats) -> float:
+    facts = model.facts
+    moved = facts.covariance @ contrast
+    rates = np.einsum("a,iab,b->i", moved, facts.first, moved) * facts.entries
+    loads = model.optimum.curved.carried @ moved
+    strata = [
+        _stratum(grouping, groupings, rates, loads[grouping.places], contrast) for grouping in groupings
+    ]
+    residual = float(rates[-1])
+    owners = [stratum for stratum in strata if stratum.share >= 0]
+    if owners:
+        owner = min(owners, key=lambda stratum: stratum.df)
+        nested = [s for s in strata if s is not owner and _above(s.grouping, owner.grouping) is not None]
+        share = min(owner.share, residual)
+        total = owner.part + share + sum(stratum.part for stratum in nested)
+        residual -= share
+        strata = [s for s in strata if s is not owner and s not in nested] + [replace(owner, part=total)]
+    parts = np.array([stratum.part for stratum in strata] + [residual])
+    dfs = np.array([max(1.0, stratum.df) for stratum in strata] + [residual_df])
+    return float(parts.sum() ** 2 / (parts**2 / dfs).sum())
+
+
+def _stratum(
+    grouping: _Grouping, groupings: Sequence[_Grouping], rates: Floats, loads: Floats, contrast: Floats
+) -> _Stratum:
+    """Return one grouping's part of a contrast; ``loads`` are Z'a of its weights a, shape [l, k]."""
+    part = max(0.0, sum(float(rates[span].sum()) for span in grouping.parameters))
+    coefficients = np.einsum("gab,gb->ga", grouping.inverse, loads)
+    axis = np.linalg.svd(coefficients, full_matrices=False)[2][0]
+    contains = np.abs(grouping.inside.T @ contrast).max(initial=0.0) > 1e-6 * np.abs(contrast).max()
+    share = float((loads * coefficients).sum()) if contains else -1.0
+    return _Stratum(_free_groups(grouping, groupings, axis), part, share, grouping)
+
+
+def _free_groups(grouping: _Grouping, groupings: Sequence[_Grouping], axis: Floats) -> float:
+    """Return the groups less all that is constant within them along a direction of their effects."""
+    columns = [np.einsum("gkd,k->gd", grouping.constant, axis)]
+    used = {name for name, weight in zip(grouping.names, axis, strict=True) if abs(weight) > 1e-6}
+    for other in groupings:
+        above = _above(grouping, other)
+        if above is not None and used <= set(other.names):
+            columns.append(np.eye(other.groups)[above])
+    return float(grouping.groups - np.linalg.matrix_rank(np.hstack(columns), tol=1e-6))
+
+
+def _above(grouping: _Grouping, other: _Grouping) -> NDArray[np.intp] | None:
+    """Return the group of a coarser grouping that each group lies in, or None if there is none."""
+    if other.groups >= grouping.groups:
+        return None
+    above = np.zeros(grouping.groups, dtype=np.intp)
+    above[grouping.index] = other.index
+    return above if np.array_equal(above[grouping.index], other.index) else None
+
+
+def _groupings(model: GaussianModel) -> list[_Grouping]:
+    """Collect the random terms by grouping."""
+    blocks = model.products.blocks
+    ends = np.cumsum([len(directions(block.width)) for block in blocks])
+    by_name: dict[str, list[int]] = {}
+    for place, block in enumerate(blocks):
+        by_name.setdefault(model.design.terms[block.term].group, []).append(place)
+    return [_grouping(model, places, ends) for places in by_name.values()]
+
+
+def _grouping(model: GaussianModel, members: Sequence[int], ends: NDArray[np.intp]) -> _Grouping:
+    blocks, terms = model.products.blocks, model.design.terms
+    index, groups = terms[blocks[members[0]].term].index, blocks[members[0]].groups
+    values: list[Floats] = []
+    places: list[NDArray[np.intp]] = []
+    names: list[str] = []
+    for member in members:
+        block, span = blocks[member], spans(blocks)[member]
+        values.append(
+            terms[block.term].values / model.rows.scales[block.term] * model.rows.root_weights[:, None]
+        )
+        places.append(np.arange(span.start, span.stop).reshape(groups, block.width))
+        names += terms[block.term].columns
+    columns = np.hstack(values)
+    inverse = np.linalg.pinv(_by_group(columns, columns, index, groups), rcond=1e-10, hermitian=True)
+    crossed = _by_group(columns, model.rows.basis, index, groups)
+    solved = inverse @ crossed
+    sizes, vectors = np.linalg.eigh(np.eye(crossed.shape[2]) - np.einsum("gap,gaq->pq", crossed, solved))
+    inside = vectors[:, sizes < 1e-8]
+    parameters = tuple(slice(int(ends[m]) - len(directions(blocks[m].width)), int(ends[m])) for m in members)
+    return _Grouping(
+        index, groups, tuple(names), inverse, solved @ inside, inside, np.hstack(places), parameters
+    )
+
+
+def _by_group(left: Floats, right: Floats, index: NDArray[np.intp], groups: int) -> Floats:
+    """Return the products of columns, summed over the rows of each group, shape [groups, left, right]."""
+    sums = [[np.bincount(index, weights=a * b, minlength=groups) for b in right.T] for a in left.T]
+    return np.moveaxis(np.array(sums), 2, 0)
+
+
+def _residual_df(model: GaussianModel) -> float:
+    """Return the rows less the rank of fixed and random columns together."""
+    products = model.products
+    roots = [SATURATED * np.eye(block.width) for block in products.blocks]
+    parts = slopes(products, factorise(products, roots, reml=True)).information
+    used = sum(float(np.trace(part)) for part in parts) * SATURATED**2
+    return max(1.0, float(round(products.n - products.p - used)))
