@@ -17,15 +17,39 @@ if TYPE_CHECKING:
     from alignaudit.analysis.study import compare
     from alignaudit.core.study import load_study
     from alignaudit.experiment.run import measure, run_seeds
+    from alignaudit.infer.mixed.bootstrap import bootstrap_test
+    from alignaudit.infer.mixed.fit import fit_mixed
+    from alignaudit.infer.mixed.likelihood import likelihood_ratio_test
+    from alignaudit.infer.mixed.marginal import marginal_means
+    from alignaudit.infer.mixed.profile import profile_intervals
+    from alignaudit.infer.mixed.terms import joint_tests
     from alignaudit.report.study import report
 
-__all__ = ["compare", "load_study", "measure", "report", "run_seeds"]
+__all__ = [
+    "bootstrap_test",
+    "compare",
+    "fit_mixed",
+    "joint_tests",
+    "likelihood_ratio_test",
+    "load_study",
+    "marginal_means",
+    "measure",
+    "profile_intervals",
+    "report",
+    "run_seeds",
+]
 __version__ = version("alignaudit")
 
 _HOMES = {
+    "bootstrap_test": "alignaudit.infer.mixed.bootstrap",
     "compare": "alignaudit.analysis.study",
+    "fit_mixed": "alignaudit.infer.mixed.fit",
+    "joint_tests": "alignaudit.infer.mixed.terms",
+    "likelihood_ratio_test": "alignaudit.infer.mixed.likelihood",
     "load_study": "alignaudit.core.study",
+    "marginal_means": "alignaudit.infer.mixed.marginal",
     "measure": "alignaudit.experiment.run",
+    "profile_intervals": "alignaudit.infer.mixed.profile",
     "report": "alignaudit.report.study",
     "run_seeds": "alignaudit.experiment.run",
 }

@@ -10,7 +10,19 @@ import pytest
 import alignaudit
 
 CHECKOUT = Path(__file__).resolve().parents[1]
-DOORS = ["compare", "load_study", "measure", "report", "run_seeds"]
+DOORS = [
+    "bootstrap_test",
+    "compare",
+    "fit_mixed",
+    "joint_tests",
+    "likelihood_ratio_test",
+    "load_study",
+    "marginal_means",
+    "measure",
+    "profile_intervals",
+    "report",
+    "run_seeds",
+]
 
 
 def test_the_public_names_are_the_doors():

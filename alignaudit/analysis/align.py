@@ -10,11 +10,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alignaudit.analysis.collect import RUN_KEY, Cells, Grid, to_cells, validated
+from alignaudit.infer.tail import tail_values
 
 __all__ = ["ENGLISH", "depth", "kept", "retention", "tail", "transfer"]
 
 ENGLISH = ("en", "eng")
 """Codes of English, which zero-shot transfer leaves out."""
+
+HALVES = ("even", "odd")
+"""Halves of the items, by their numbers."""
 
 Tables = Mapping[str, pd.DataFrame]
 
@@ -81,9 +85,10 @@ def tail(
 ) -> tuple[Cells, tuple[str, ...]]:
     """Return retrieval accuracy in the worst languages, chosen and evaluated on different items.
 
-    The ``ceil(share × L)`` languages with the lowest accuracy on the even items, averaged over all
-    compared arms and runs, are evaluated on the odd items; then the other way round; the two are
-    averaged. Choosing over all arms together favours none of them.
+    For each pair of runs, the ``ceil(share × L)`` languages in which the other pairs have the lowest
+    accuracy on the even items, averaged over all compared arms, are evaluated on the odd items; then
+    the other way round; the two are averaged (:func:`alignaudit.infer.tail.tail_values`). Choosing
+    over all arms together favours none of them, and by other runs no arm whose runs vary more.
 
     Parameters
     ----------
@@ -107,7 +112,7 @@ def tail(
     if not len(rows):
         return to_cells(rows.assign(value=0.0), grid, "language"), ()
     rows["value"] = (rows["foreign_to_english_correct"] + rows["english_to_foreign_correct"]) / 2
-    rows["half"] = np.where(rows["item"] % 2 == 0, "even", "odd")
+    rows["half"] = np.where(rows["item"] % 2 == 0, *HALVES)
     means = rows.groupby(["stage", *RUN_KEY, "language", "half"], as_index=False)["value"].mean()
     before = means[means["stage"] == "pretrained"]
     baseline = before.groupby(["checkpoint", "language", "half"], as_index=False)["value"].mean()
@@ -115,27 +120,19 @@ def tail(
     after["unit"] = after["half"] + ":" + after["language"]
     cells = to_cells(after, grid, "unit")
     languages = sorted({str(level) for level in after["language"]})
-    values, chosen = _worst(cells, languages, math.ceil(share * len(languages)))
-    return Cells(cells.arms, cells.pairs, ("tail",), values[:, :, None]), chosen
+    found = tail_values(_halves(cells, languages), share=share, leave_out=True)
+    chosen = tuple(name for name, used in zip(languages, found.chosen.any(axis=0), strict=True) if used)
+    return Cells(cells.arms, cells.pairs, ("tail",), found.values[:, :, None]), chosen
 
 
-def _worst(cells: Cells, languages: list[str], size: int) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-    """Cross-fitted mean of the worst languages, shape [arms, pairs], and their names."""
-    halves = {}
-    for half in ("even", "odd"):
-        index = [cells.units.index(f"{half}:{name}") if f"{half}:{name}" in cells.units else -1
-                 for name in languages]  # fmt: skip
-        padded = np.concatenate([cells.values, np.full((*cells.values.shape[:2], 1), np.nan)], axis=2)
-        halves[half] = padded[:, :, index]
-    folds, chosen = [], set()
-    for choose, evaluate in (("even", "odd"), ("odd", "even")):
-        counts = np.isfinite(halves[choose]).sum(axis=(0, 1))
-        totals = np.nansum(halves[choose], axis=(0, 1))
-        average = np.divide(totals, counts, out=np.full(len(languages), np.inf), where=counts > 0)
-        worst = np.argsort(average, kind="stable")[:size]
-        chosen |= {languages[index] for index in worst}
-        folds.append(halves[evaluate][:, :, worst].mean(axis=2))
-    return np.asarray((folds[0] + folds[1]) / 2, dtype=np.float64), tuple(sorted(chosen))
+def _halves(cells: Cells, languages: list[str]) -> NDArray[np.float64]:
+    """Arrange cells of units ``half:language``, shape [arms, pairs, languages, 2]; NaN where missing."""
+    padded = np.concatenate([cells.values, np.full((*cells.values.shape[:2], 1), np.nan)], axis=2)
+    places = [
+        [cells.units.index(f"{half}:{name}") if f"{half}:{name}" in cells.units else -1 for half in HALVES]
+        for name in languages
+    ]
+    return np.asarray(padded[:, :, np.array(places)], dtype=np.float64)
 
 
 def transfer(tables: Tables, grid: Grid) -> dict[str, Cells]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from alignaudit.analysis.collect import Grid, build_grid
 from alignaudit.analysis.comparison import Comparison, Estimand, LanguageEffect
@@ -18,12 +19,12 @@ from alignaudit.analysis.plan import AnalysisPlan
 from alignaudit.analysis.quantities import Quantities, Quantity, quantities
 from alignaudit.analysis.verdict import Evidence, decide
 from alignaudit.errors import FitError, IncompleteDesignError
+from alignaudit.infer.crossed import language_predictions
 from alignaudit.infer.multiplicity import benjamini_hochberg, holm
-from alignaudit.infer.paired import crossed_paired_contrast
+from alignaudit.infer.paired import balanced_paired_contrast
 
 __all__ = ["compare_tables"]
 
-_OTHER_POPULATION = ("R1:these_languages", "R1:languages_like_these")  # the cells of R1 once more
 
 Measured = tuple[Quantity, str, str, Numbers]
 
@@ -105,7 +106,7 @@ def compare_tables(
 def _missing(grid: Grid, found: Quantities) -> list[str]:
     entries = list(grid.missing)
     for row in found.rows:
-        if row.contrast == "mean" and row.name not in _OTHER_POPULATION:
+        if row.contrast == "mean" and not row.repeats:
             entries += [f"{row.name} of {entry}" for entry in row.cells.missing]
     return entries
 
@@ -126,9 +127,7 @@ def _measure(found: Quantities, grid: Grid, plan: AnalysisPlan) -> tuple[list[Me
     skipped: list[str] = []
     for row in found.rows:
         for first, second in combinations([arm for arm in grid.arms if arm in row.cells.arms], 2):
-            settings = Settings(
-                row.population, plan.conf_level, plan.alpha, row.bound, cross_check=row.planned
-            )
+            settings = Settings(row.population, plan.conf_level, plan.alpha, row.bound)
             numbers_of = spread_numbers if row.contrast == "spread" else location_numbers
             try:
                 measured.append((row, first, second, numbers_of(row.cells, first, second, settings)))
@@ -170,6 +169,7 @@ def _estimand(entry: Measured, p_adjusted: float, family: int, plan: AnalysisPla
         df=n.df, df_method=n.df_method, statistic=n.statistic, p_value=n.p_value, p_adjusted=p_adjusted,
         sign_flip_p_value=n.sign_flip_p_value, sign_flip_min_p=n.sign_flip_min_p,
         equivalence_bound=row.bound, equivalence_p_value=equivalence.p_value,
+        detectable_effect=n.detectable,
         n_runs=2 * n.n_pairs, n_pairs=n.n_pairs, n_languages=row.n_languages or n.n_units,
         population=n.population,
         over=n.over, method=n.method, variance_components=n.components, verdict=verdict, rule=rule,
@@ -178,17 +178,19 @@ def _estimand(entry: Measured, p_adjusted: float, family: int, plan: AnalysisPla
 
 
 def _language_effects(primary: Quantity, grid: Grid, plan: AnalysisPlan) -> list[LanguageEffect]:
-    """Paired t over pairs of runs, language by language."""
+    """Paired t over pairs of runs, language by language, and predictions that borrow from the others."""
     effects: list[LanguageEffect] = []
     for first, second in combinations(grid.arms, 2):
         differences = primary.cells.of(second) - primary.cells.of(first)
         columns = [column[np.isfinite(column)] for column in differences.T]
+        shrunken = _shrunken(differences, plan)
         tests = [
-            crossed_paired_contrast(column[:, None], conf_level=plan.conf_level) if len(column) > 1 else None
+            balanced_paired_contrast(column[:, None], conf_level=plan.conf_level) if len(column) > 1 else None
             for column in columns
         ]
         adjusted = benjamini_hochberg([test.p_value if test else math.nan for test in tests])
-        for language, column, test, p in zip(primary.cells.units, columns, tests, adjusted, strict=True):
+        rows = zip(primary.cells.units, columns, tests, adjusted, *shrunken, strict=True)
+        for language, column, test, p, prediction, low, high in rows:
             effects.append(
                 LanguageEffect(
                     estimand=primary.name, contrast=f"{second}_minus_{first}", language=language,
@@ -197,16 +199,25 @@ def _language_effects(primary: Quantity, grid: Grid, plan: AnalysisPlan) -> list
                     conf_high=test.interval.high if test else math.nan,
                     conf_level=plan.conf_level, df=test.df if test else math.nan,
                     p_value=test.p_value if test else math.nan, p_adjusted=float(p), n_pairs=len(column),
+                    shrunken=float(prediction), shrunken_low=float(low), shrunken_high=float(high),
                 )
             )  # fmt: skip
     return effects
+
+
+def _shrunken(differences: NDArray[np.float64], plan: AnalysisPlan) -> tuple[NDArray[np.float64], ...]:
+    """Return each language's predicted effect and its interval; NaN where no model can be fitted."""
+    try:
+        return language_predictions(differences, conf_level=plan.conf_level)
+    except FitError:
+        return (np.full(differences.shape[1], np.nan),) * 3
 
 
 def _arm(arm: str, grid: Grid, found: Quantities) -> dict[str, Any]:
     """Mean and standard deviation between runs of each quantity, over the run's mean of units."""
     summary: dict[str, Any] = {}
     for row in found.rows:
-        if row.contrast == "mean" and arm in row.cells.arms and row.name not in _OTHER_POPULATION:
+        if row.contrast == "mean" and arm in row.cells.arms and not row.repeats:
             runs = row.cells.of(arm).mean(axis=1)
             runs = runs[np.isfinite(runs)]
             summary[row.name] = {

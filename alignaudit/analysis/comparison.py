@@ -45,6 +45,7 @@ class Estimand:
     sign_flip_min_p: float
     equivalence_bound: float
     equivalence_p_value: float
+    detectable_effect: float
     n_runs: int
     n_pairs: int
     n_languages: int
@@ -64,7 +65,11 @@ class Estimand:
 
 @dataclass(frozen=True, slots=True)
 class LanguageEffect:
-    """The contrast in one language: paired t over pairs of runs, Benjamini–Hochberg over languages."""
+    """The contrast in one language: paired t over pairs of runs, Benjamini–Hochberg over languages.
+
+    ``shrunken`` is its prediction by the mixed model of all languages, pulled towards their mean the
+    more the less the language's own runs tell, with a prediction interval.
+    """
 
     estimand: str
     contrast: str
@@ -77,6 +82,9 @@ class LanguageEffect:
     p_value: float
     p_adjusted: float
     n_pairs: int
+    shrunken: float
+    shrunken_low: float
+    shrunken_high: float
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields in their order, with None for what is not finite."""
@@ -134,6 +142,7 @@ class Comparison:
             *dict.fromkeys(f"{row.estimand}: {row.title}; {row.method}." for row in main),
             "",
             *_table(main),
+            "Detectable: the smallest true difference that such a test finds with power .8.",
         ]
         if beside:
             lines += ["", "Beside them, exploratory:", *_table(beside)]
@@ -155,7 +164,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-_HEADERS = ("estimand", "contrast", "estimate", "interval", "df", "p", "Holm p", "verdict")
+_HEADERS = ("estimand", "contrast", "estimate", "interval", "df", "p", "Holm p", "detectable", "verdict")
 
 
 def _table(rows: list[Estimand]) -> list[str]:
@@ -173,7 +182,7 @@ def _cells(row: Estimand) -> tuple[str, ...]:
         interval = f"[{row.conf_low:+.4f}, {row.conf_high:+.4f}] {100 * row.conf_level:g} %"
     return (
         row.estimand, row.contrast, _number(row.estimate, "+.4f"), interval, _number(row.df, ".1f"),
-        _p_text(row.p_value), _p_text(row.p_adjusted), row.verdict,
+        _p_text(row.p_value), _p_text(row.p_adjusted), _number(row.detectable_effect, ".4f"), row.verdict,
     )  # fmt: skip
 
 

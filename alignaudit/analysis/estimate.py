@@ -5,25 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alignaudit.analysis.collect import Cells
 from alignaudit.core import rng
-from alignaudit.errors import FitError, IncompleteDesignError
+from alignaudit.errors import IncompleteDesignError
+from alignaudit.infer.crossed import crossed_paired_contrast
 from alignaudit.infer.equivalence import Equivalence, two_one_sided_tests
-from alignaudit.infer.crossed import MixedContrast, crossed_mixed_model
-from alignaudit.infer.paired import Population, crossed_paired_contrast
+from alignaudit.infer.paired import Population
 from alignaudit.infer.permutation import sign_flip_test
-from alignaudit.infer.student import student_test
-from alignaudit.infer.variance import log_sd_ratio, log_sd_ratio_equivalence
+from alignaudit.infer.power import detectable_effect
+from alignaudit.infer.variance_robust import robust_log_sd_ratio
 
-__all__ = ["CROSS_CHECK_CELLS", "Numbers", "Settings", "location_numbers", "spread_numbers"]
+__all__ = ["Numbers", "Settings", "location_numbers", "spread_numbers"]
 
-CROSS_CHECK_CELLS = 600
-"""Up to this many cells the mixed model is fitted beside the closed form."""
+DETECTION = 0.8
+"""Power that the smallest detectable effect is stated for."""
 
 Floats = NDArray[np.float64]
 
@@ -36,7 +35,6 @@ class Settings:
     conf_level: float
     alpha: float
     bound: float
-    cross_check: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +49,9 @@ class Numbers:
         Exact test over pairs of runs; NaN where it does not apply.
     equivalence
         Two one-sided tests.
+    detectable
+        Smallest true difference that a test at level alpha finds with power .8, given the standard
+        error and degrees of freedom of this one.
     components
         Variance components by name, squared unit.
     n_pairs, n_units
@@ -73,6 +74,7 @@ class Numbers:
     sign_flip_p_value: float
     sign_flip_min_p: float
     equivalence: Equivalence
+    detectable: float
     components: Mapping[str, float]
     n_pairs: int
     n_units: int
@@ -98,14 +100,14 @@ def location_numbers(cells: Cells, first: str, second: str, settings: Settings) 
     Returns
     -------
     Numbers
-        By the closed form on complete cells, else by the crossed mixed model.
+        By the crossed mixed model of the differences within pairs.
 
     Raises
     ------
     IncompleteDesignError
         If fewer than two pairs have both arms (complete pairs, where cells are missing).
     FitError
-        If the mixed model is needed and fails.
+        If the mixed model fails.
     """
     values = np.stack([cells.of(first), cells.of(second)])
     present = np.isfinite(values)
@@ -123,13 +125,25 @@ def location_numbers(cells: Cells, first: str, second: str, settings: Settings) 
         if not keep
     )
     values = values[:, usable]
-    fit = _closed_form if complete[usable].all() else _mixed_model
-    numbers = fit(values, settings, int(complete.sum()))
-    flip = sign_flip_test((values[1] - values[0])[complete[usable]].mean(axis=1), rng=_flip_stream())
-    means = {first: float(np.nanmean(values[0])), second: float(np.nanmean(values[1]))}
+    differences = values[1] - values[0]
+    population = "these_languages" if values.shape[2] == 1 else settings.population
+    found = crossed_paired_contrast(differences, population=population, conf_level=settings.conf_level)
+    flip = sign_flip_test(differences[complete[usable]].mean(axis=1), rng=_flip_stream())
+    pairs, whole = int(usable.sum()), int(complete.sum())
+    gaps = "" if whole == pairs else f" ({whole} complete)"
     return Numbers(
-        **numbers, sign_flip_p_value=flip.p_value, sign_flip_min_p=flip.min_p,
-        n_pairs=int(usable.sum()), n_units=values.shape[2], arm_values=means, notes=notes,
+        estimate=found.estimate, statistic=found.statistic, p_value=found.p_value, df=found.df,
+        df_method=found.df_method, conf_low=found.interval.low, conf_high=found.interval.high,
+        sign_flip_p_value=flip.p_value, sign_flip_min_p=flip.min_p,
+        equivalence=two_one_sided_tests(
+            found.estimate, found.standard_error, found.df, bound=settings.bound, alpha=settings.alpha
+        ),
+        detectable=_detectable(found.standard_error, found.df, settings),
+        components={f"{name} (differences)": value for name, value in found.components.items()},
+        n_pairs=pairs, n_units=values.shape[2], population=found.population,
+        over=found.interval.over.replace("pairs of runs", f"pairs of runs{gaps}"),
+        method="crossed mixed model of paired differences, by restricted maximum likelihood",
+        arm_values={first: float(np.nanmean(values[0])), second: float(np.nanmean(values[1]))}, notes=notes,
     )  # fmt: skip
 
 
@@ -146,85 +160,40 @@ def spread_numbers(cells: Cells, first: str, second: str, settings: Settings) ->
     Returns
     -------
     Numbers
-        By Pitman–Morgan; NaN with a note where it is not testable.
+        By the jackknife; NaN with a note where it is not testable.
     """
     runs = np.stack([cells.of(first).mean(axis=1), cells.of(second).mean(axis=1)])
     used = np.asarray(np.isfinite(runs).all(axis=0), dtype=np.bool_)
     checkpoints = [pair[0] for pair, keep in zip(cells.pairs, used, strict=True) if keep]
     x, y = runs[:, used]
-    ratio = log_sd_ratio(x, y, groups=checkpoints, conf_level=settings.conf_level)
+    ratio = robust_log_sd_ratio(x, y, groups=checkpoints, conf_level=settings.conf_level)
+    groups = len(set(checkpoints))
     notes: tuple[str, ...] = ()
     if not math.isfinite(ratio.p_value):
         notes = (
-            f"R2 of {second} to {first} cannot be tested: {ratio.n_pairs} pairs over {ratio.n_groups} "
+            f"R2 of {second} to {first} cannot be tested: {ratio.n_first} pairs over {groups} "
             "checkpoints, or an arm that does not vary between runs.",
         )
     return Numbers(
         estimate=ratio.estimate, statistic=ratio.statistic, p_value=ratio.p_value, df=ratio.df,
-        df_method="pairs - checkpoints - 1", conf_low=ratio.conf_low, conf_high=ratio.conf_high,
+        df_method="pairs - checkpoints", conf_low=ratio.conf_low, conf_high=ratio.conf_high,
         sign_flip_p_value=math.nan, sign_flip_min_p=math.nan,
-        equivalence=log_sd_ratio_equivalence(ratio, bound=settings.bound, alpha=settings.alpha),
+        equivalence=two_one_sided_tests(
+            ratio.estimate, ratio.standard_error, ratio.df, bound=settings.bound, alpha=settings.alpha
+        ),
+        detectable=_detectable(ratio.standard_error, ratio.df, settings),
         components={}, n_pairs=int(used.sum()), n_units=len(cells.units), population="these_languages",
-        over=f"{int(used.sum())} pairs of runs, {ratio.n_groups} checkpoint means removed",
-        method="Pitman–Morgan test of paired standard deviations, checkpoint means removed",
+        over=f"{int(used.sum())} pairs of runs, {groups} checkpoint means removed",
+        method="jackknife of the log ratio of paired standard deviations, checkpoint means removed",
         arm_values={first: ratio.sd_first, second: ratio.sd_second}, notes=notes,
     )  # fmt: skip
 
 
-def _closed_form(values: Floats, settings: Settings, complete: int) -> dict[str, Any]:
-    single = values.shape[2] == 1
-    population = "these_languages" if single else settings.population
-    result = crossed_paired_contrast(
-        values[1] - values[0], population=population, conf_level=settings.conf_level
-    )
-    components = {f"{name} (differences)": value for name, value in result.components.items()}
-    if settings.cross_check and values.size <= CROSS_CHECK_CELLS and not single:
-        components |= _cross_check(values, population)
-    return _common(
-        result.estimate, result.standard_error, result.df, result.df_method, settings, population,
-        result.interval.over, components, "closed-form crossed mixed model of paired differences",
-    )  # fmt: skip
-
-
-def _cross_check(values: Floats, population: Population) -> dict[str, float]:
-    """REML components of the same cells; empty where they do not vary enough to be fitted."""
-    try:
-        fitted = crossed_mixed_model(values, population=population)
-    except FitError:
-        return {}
-    return _reml(fitted)
-
-
-def _reml(fitted: MixedContrast) -> dict[str, float]:
-    return {f"{name} (REML)": value for name, value in fitted.components.items()}
-
-
-def _mixed_model(values: Floats, settings: Settings, complete: int) -> dict[str, Any]:
-    population = "these_languages" if values.shape[2] == 1 else settings.population
-    fitted = crossed_mixed_model(values, population=population)
-    over = f"{values.shape[1]} pairs of runs ({complete} complete)"
-    if population == "languages_like_these":
-        over += f" and {values.shape[2]} languages"
-    return _common(
-        fitted.estimate, fitted.standard_error, complete - 1.0, "containment (complete pairs - 1)",
-        settings, population, over, _reml(fitted), "crossed mixed model by REML on incomplete cells",
-    )  # fmt: skip
-
-
-def _common(
-    estimate: float, standard_error: float, df: float, df_method: str, settings: Settings,
-    population: str, over: str, components: Mapping[str, float], method: str,
-) -> dict[str, Any]:  # fmt: skip
-    test = student_test(estimate, standard_error, df, conf_level=settings.conf_level)
-    equivalence = two_one_sided_tests(
-        estimate, standard_error, df, bound=settings.bound, alpha=settings.alpha
-    )
-    return {
-        "estimate": estimate, "statistic": test.statistic, "p_value": test.p_value, "df": df,
-        "df_method": df_method, "conf_low": test.conf_low, "conf_high": test.conf_high,
-        "equivalence": equivalence, "components": components, "population": population, "over": over,
-        "method": method,
-    }  # fmt: skip
+def _detectable(standard_error: float, df: float, settings: Settings) -> float:
+    """Return the smallest detectable effect, NaN where no error could be estimated."""
+    if not (standard_error > 0 and df > 0):
+        return math.nan
+    return detectable_effect(standard_error, df, alpha=settings.alpha, wanted=DETECTION)
 
 
 def _flip_stream() -> np.random.Generator:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -45,6 +45,8 @@ class Quantity:
         Number of languages behind the cells, where it is not their number of units.
     languages
         Their codes, for R3.
+    repeats
+        Whether the cells are those of a planned row once more, for another population.
     """
 
     name: str
@@ -62,6 +64,7 @@ class Quantity:
     contrast: Literal["mean", "spread"] = "mean"
     n_languages: int | None = None
     languages: tuple[str, ...] = ()
+    repeats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +117,7 @@ def quantities(tables: Tables, grid: Grid, plan: AnalysisPlan) -> Quantities:
         if not found:
             notes.append(f"Left out of the planned family, {what}.")
     notes += _floor(tables, grid, planned)
-    beside = _beside(tables, grid, plan, layer, primary)
+    beside = _beside(tables, grid, plan, layer, planned)
     beside += _transfer(tables, grid, plan)[1:]
     return Quantities(tuple(planned + beside), tuple(notes))
 
@@ -167,8 +170,8 @@ def _tail(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int) -> list[Qu
         tables, grid, stage=a.stage, layer=layer, pooling=a.pooling, centred=a.centred, share=plan.tail_share
     )
     title = (
-        f"tail: accuracy in the worst {plan.tail_share:.0%} of languages, chosen on one half of the items "
-        f"and evaluated on the other ({', '.join(chosen)})"
+        f"tail: accuracy in the worst {plan.tail_share:.0%} of languages, chosen by other runs on one "
+        f"half of the items and evaluated on the other ({', '.join(chosen)})"
     )
     row = Quantity(
         "R3", title, "accuracy", "fraction", a.stage, layer, a.pooling, a.centred, cells, "these_languages",
@@ -184,6 +187,7 @@ def _transfer(tables: Tables, grid: Grid, plan: AnalysisPlan) -> list[Quantity]:
         return []
     rows = [_score("transfer", ", ".join(by_task), _mean_of_tasks(by_task), plan, planned=True)]
     if len(by_task) > 1:
+        rows.append(_tasks_like_these(by_task, plan))
         rows += [
             _score(f"transfer:{task}", task, cells, plan, planned=False) for task, cells in by_task.items()
         ]
@@ -209,10 +213,10 @@ def _mean_of_tasks(by_task: Mapping[str, Cells]) -> Cells:
     return Cells(first.arms, first.pairs, ("mean of tasks",), means[:, :, None])
 
 
-def _beside(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, primary: Quantity) -> list[Quantity]:
-    rows = []
-    if len(primary.cells.units) > 1:
-        rows.append(_other_population(primary))
+def _beside(
+    tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, planned: list[Quantity]
+) -> list[Quantity]:
+    rows = [_other_population(row) for row in planned if _has_other_population(row)]
     others = [metric for metric in UNITS if metric != plan.alignment.metric]
     rows += [_retention(tables, grid, plan, layer, metric=metric) for metric in others]
     stages = sorted({str(s) for s in tables["alignment"]["stage"]} - {"pretrained", plan.alignment.stage})
@@ -226,12 +230,24 @@ def _beside(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, primary:
     return [row for row in rows if row.cells.units]
 
 
-def _other_population(primary: Quantity) -> Quantity:
-    other: Population = (
-        "languages_like_these" if primary.population == "these_languages" else "these_languages"
-    )
-    return Quantity(
-        f"R1:{other}", f"{primary.title}, for {other.replace('_', ' ')}", primary.metric, primary.unit,
-        primary.stage, primary.layer, primary.pooling, primary.centred, primary.cells, other,
-        primary.bound, planned=False,
+def _has_other_population(row: Quantity) -> bool:
+    return row.name in ("R1", "transfer") and len(row.cells.units) > 1
+
+
+def _other_population(row: Quantity) -> Quantity:
+    """Return the same cells for the other population of languages."""
+    other: Population = "languages_like_these" if row.population == "these_languages" else "these_languages"
+    return replace(
+        row, name=f"{row.name}:{other}", title=f"{row.title}, for {other.replace('_', ' ')}",
+        population=other, planned=False, repeats=True,
     )  # fmt: skip
+
+
+def _tasks_like_these(by_task: Mapping[str, Cells], plan: AnalysisPlan) -> Quantity:
+    """Transfer with the target tasks as a sample of tasks: the units are tasks, averaged over languages."""
+    parts = list(by_task.values())
+    values = np.stack([part.values.mean(axis=2) for part in parts], axis=2)
+    cells = Cells(parts[0].arms, parts[0].pairs, tuple(by_task), values)
+    row = _score("transfer:tasks_like_these", ", ".join(by_task), cells, plan, planned=False)
+    title = f"{row.title}, for tasks like these"
+    return replace(row, title=title, population="languages_like_these", repeats=True)

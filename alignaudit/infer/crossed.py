@@ -1,221 +1,175 @@
-"""The crossed mixed model of arms × pairs × languages by statsmodels, for layouts with missing cells.
-
-Model and restricted likelihood are those of statsmodels. Its own optimiser works on square roots of
-variances, where zero is a stationary point; here its criterion and gradient are optimised over the
-variances themselves, with bounds, and the standard error of the contrast is the
-generalised-least-squares one at the optimum.
-"""
+"""The schedule contrast by the crossed mixed model of paired differences, complete or with missing cells."""
 
 from __future__ import annotations
 
-import math
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
-from scipy import optimize
-from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
+from scipy import stats
 
 from alignaudit.errors import FitError
-from alignaudit.infer.paired import Population
+from alignaudit.infer.interval import Interval
+from alignaudit.infer.mixed.contrast import contrasts
+from alignaudit.infer.mixed.design import build_design
+from alignaudit.infer.mixed.effects import group_effects
+from alignaudit.infer.mixed.model import GaussianModel, fit_gaussian
+from alignaudit.infer.paired import PairedContrast, Population, balanced_paired_contrast
+from alignaudit.infer.student import student_test
 
-__all__ = ["MixedContrast", "crossed_mixed_model"]
+__all__ = ["crossed_paired_contrast", "language_predictions"]
 
 Floats = NDArray[np.float64]
-FLOOR = 1e-8
-"""Ratio to the residual variance that stands for zero, which statsmodels cannot evaluate."""
+FORMULAE: Mapping[Population, str] = {
+    "these_languages": "difference ~ 0 + language + (1 | run)",
+    "languages_like_these": "difference ~ 1 + (1 | run) + (1 | language)",
+}
+"""Models of the differences; a run is here a pair of runs. Languages are fixed, or a random sample."""
 
-STARTS = (1.0, 0.1)
-"""Ratios to start from; the second only where the first ends on the boundary. The better end is kept."""
-
-TIGHT = {"ftol": 1e-14, "gtol": 1e-7, "maxiter": 500}
-"""Stopping rule of the optimiser."""
-
-
-@dataclass(frozen=True, slots=True)
-class MixedContrast:
-    """A contrast of two arms from the crossed mixed model.
-
-    Attributes
-    ----------
-    estimate, standard_error
-        In the unit of the values; the standard error is the generalised-least-squares one.
-    components
-        REML variances of *values* (not of differences) by ``language``, ``pair``,
-        ``pair:language``, ``run``, ``language:arm`` and ``residual``, as far as identified.
-    converged
-        Whether the optimiser said so.
-    boundary
-        Whether a component was estimated as zero.
-    log_likelihood
-        Restricted log-likelihood, at the scale of the values.
-    messages
-        Warnings of statsmodels, each once.
-    n_cells
-        Cells used.
-    """
-
-    estimate: float
-    standard_error: float
-    components: Mapping[str, float]
-    converged: bool
-    boundary: bool
-    log_likelihood: float
-    messages: tuple[str, ...]
-    n_cells: int
+NOISE = 1e-9
+"""Spread of the differences around runs and languages, relative to their own, that counts as none."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Layout:
-    """Standardised response y [n], fixed design X [n, k], contrast [k], random designs [n, q_c]."""
+def crossed_paired_contrast(
+    differences: Floats, *, population: Population = "these_languages", conf_level: float = 0.95
+) -> PairedContrast:
+    """Estimate and test the mean of crossed paired differences by restricted maximum likelihood.
 
-    y: Floats
-    X: Floats
-    contrast: Floats
-    designs: Mapping[str, Floats]
-    unit: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Fit:
-    ratios: Mapping[str, float]
-    scale: float
-    log_likelihood: float
-    converged: bool
-
-
-def crossed_mixed_model(
-    values: Floats, *, contrast: tuple[int, int] = (0, 1), population: Population = "these_languages"
-) -> MixedContrast:
-    """Fit the crossed mixed model by REML and return the contrast of two arms.
-
-    Random effects: pair (checkpoint and seed), pair × language, run (arm × pair) and, for
-    *languages like these*, language and language × arm. For *these languages* the arm × language
-    means are fixed effects and the contrast is their average over languages.
+    The differences within pairs of runs and languages, ``d_pl = mu + a_p + b_l + e_pl``, are free of
+    all that the two runs of a pair share. For *these languages* the b_l are fixed and the estimate is
+    the mean of the languages' own; for *languages like these* they are a random sample. Degrees of
+    freedom are by strata (:func:`alignaudit.infer.mixed.strata.strata_tests`).
 
     Parameters
     ----------
-    values
-        Shape [A, P, L]: arms × pairs × languages; NaN where a cell is missing. A and P at least 2.
-    contrast
-        Indices (reference, arm): the result is arm minus reference.
+    differences
+        Shape [P, L], arm minus reference arm, pairs of runs × languages; NaN where a cell is missing
+        in either arm. At least two pairs must have values.
     population
-        As in ``crossed_paired_contrast``.
+        ``these_languages`` or ``languages_like_these`` (the latter needs L at least 2).
+    conf_level
+        Nominal coverage of the interval.
 
     Returns
     -------
-    MixedContrast
-        Unit of the values; equals the closed form on complete data inside the parameter space.
+    PairedContrast
+        On complete data that of :func:`alignaudit.infer.paired.balanced_paired_contrast`.
 
     Raises
     ------
     FitError
-        If statsmodels fails, the data do not vary, or a fixed mean has no data at all.
+        If fewer than two pairs have values, a language has none, or the model cannot be fitted.
 
     References
     ----------
-    Baayen, Davidson & Bates (2008), J. Memory and Language 59, 390-412; Seabold & Perktold (2010),
-    statsmodels (MixedLM with variance components).
+    Baayen, Davidson & Bates (2008), J. Memory and Language 59, 390-412 (crossed random effects).
+
+    Examples
+    --------
+    >>> d = np.array([[1.0, 2.0], [2.0, 3.5], [3.0, np.nan]])
+    >>> contrast = crossed_paired_contrast(d)
+    >>> round(contrast.estimate, 3), contrast.df
+    (2.607, 2.0)
     """
-    layout = _layout(np.asarray(values, dtype=np.float64), contrast, population)
-    messages: list[str] = []
-    fit = _fit(layout, messages)
-    precision = np.linalg.inv(_covariance(layout, fit))
-    information = layout.X.T @ precision @ layout.X
-    weights = np.linalg.solve(information, layout.contrast)
-    estimate = float(weights @ (layout.X.T @ (precision @ layout.y)))
-    variance = float(layout.contrast @ weights) * fit.scale
-    components = {name: ratio * fit.scale * layout.unit**2 for name, ratio in fit.ratios.items()}
-    free = len(layout.y) - layout.X.shape[1]
-    return MixedContrast(
-        estimate=estimate * layout.unit,
-        standard_error=math.sqrt(variance) * layout.unit,
-        components={**components, "residual": fit.scale * layout.unit**2},
-        converged=fit.converged,
-        boundary=any(ratio == 0 for ratio in fit.ratios.values()),
-        log_likelihood=fit.log_likelihood - free * math.log(layout.unit),
-        messages=tuple(dict.fromkeys(messages)),
-        n_cells=len(layout.y),
+    d = np.asarray(differences, dtype=np.float64)
+    if d.ndim != 2 or np.isinf(d).any():
+        raise FitError("paired differences must be finite or missing, pairs of runs × languages.")
+    d = d[np.isfinite(d).any(axis=1)]
+    if d.shape[0] < 2 or not np.isfinite(d).any(axis=0).all():
+        raise FitError(
+            "the mixed model needs two pairs of runs, and every language in one.",
+            hint="Leave out languages without values, or train more seeds.",
+        )
+    if population == "languages_like_these" and d.shape[1] < 2:
+        raise FitError("languages like these cannot be inferred from a single language.")
+    if d.shape[1] == 1 or _without_noise(d):
+        return balanced_paired_contrast(d, population=population, conf_level=conf_level)
+    model = _model(d, population)
+    weights = np.full((1, model.products.p), 1 / model.products.p)
+    found = contrasts(model, weights, ["mean"], df="strata")
+    estimate, error, df = float(found.estimates[0]), float(found.std_errors[0]), float(found.df[0])
+    test = student_test(estimate, error, df, conf_level=conf_level)
+    over = f"{d.shape[0]} pairs of runs"
+    if population == "languages_like_these":
+        over += f" and {d.shape[1]} languages"
+    interval = Interval(test.conf_low, test.conf_high, conf_level, "t interval", over, d.shape[0], df)
+    components = _components(model)
+    return PairedContrast(
+        estimate=estimate, standard_error=error, df=df, df_method=_df_words(population),
+        statistic=test.statistic, p_value=test.p_value, interval=interval, components=components,
+        truncated=tuple(name for name, value in components.items() if value == 0), population=population,
+        n_pairs=d.shape[0], n_languages=d.shape[1],
+    )  # fmt: skip
+
+
+def language_predictions(differences: Floats, *, conf_level: float = 0.95) -> tuple[Floats, Floats, Floats]:
+    """Predict each language's own effect, shrunken towards the mean of all.
+
+    Parameters
+    ----------
+    differences
+        Shape [P, L], as in :func:`crossed_paired_contrast`; L at least 2.
+    conf_level
+        Nominal coverage of the prediction intervals, the variances taken as known.
+
+    Returns
+    -------
+    tuple of numpy.ndarray of float64, shape [L] each
+        Predictions and the bounds of their intervals, the unit of the differences; NaN where nothing
+        is left of the differences beyond runs and languages.
+
+    Raises
+    ------
+    FitError
+        If there are fewer than two languages, or the model cannot be fitted.
+
+    References
+    ----------
+    Henderson (1975), Biometrics 31, 423-447 (best linear unbiased prediction and its error).
+    """
+    d = np.asarray(differences, dtype=np.float64)
+    if d.ndim != 2 or d.shape[1] < 2 or not np.isfinite(d).any(axis=0).all():
+        raise FitError("shrunken effects need at least two languages, each with values.")
+    if _without_noise(d):
+        nothing = np.full(d.shape[1], np.nan)
+        return nothing, nothing, nothing
+    found = group_effects(_model(d, "languages_like_these"), "language", np.ones(1), np.ones(1))
+    half = float(stats.norm.ppf(0.5 + conf_level / 2)) * found.std_errors
+    order = np.argsort([int(level) for level in found.levels])
+    estimates, half = found.estimates[order], half[order]
+    return estimates, estimates - half, estimates + half
+
+
+def _model(d: Floats, population: Population) -> GaussianModel:
+    run, language = np.nonzero(np.isfinite(d))
+    frame = pd.DataFrame(
+        {
+            "difference": d[run, language],
+            "run": pd.Categorical(run),
+            "language": pd.Categorical(language),
+        }
     )
+    return fit_gaussian(build_design(FORMULAE[population], frame), reml=True)
 
 
-def _layout(values: Floats, contrast: tuple[int, int], population: Population) -> _Layout:
-    if values.ndim != 3 or values.shape[0] < 2 or values.shape[1] < 2:
-        raise FitError("the mixed model needs at least two arms and two pairs of runs.")
-    arm, pair, language = np.nonzero(np.isfinite(values))
-    y = values[arm, pair, language]
-    fixed_languages = population == "these_languages"
-    X = _indicators(arm, language) if fixed_languages else _indicators(arm)
-    levels = np.unique(np.stack([arm, language if fixed_languages else 0 * arm]), axis=1)
-    counts = [int((levels[0] == index).sum()) for index in range(values.shape[0])]
-    if min(counts) < (values.shape[2] if fixed_languages else 1):
-        raise FitError("an arm has no value at all in some language.", hint="Leave that language out.")
-    signs = np.where(levels[0] == contrast[1], 1.0, 0.0) - np.where(levels[0] == contrast[0], 1.0, 0.0)
-    designs = {"pair": _indicators(pair), "run": _indicators(arm, pair)}
-    if values.shape[2] > 1:
-        designs["pair:language"] = _indicators(pair, language)
-        if not fixed_languages:
-            designs |= {"language": _indicators(language), "language:arm": _indicators(language, arm)}
-    else:
-        del designs["run"]  # the residual, where there is one value per run
-    unit = float(np.std(y - X @ np.linalg.lstsq(X, y, rcond=None)[0]))
-    if not unit > 1e-12 * float(np.abs(y).max(initial=0.0)):
-        raise FitError("the values do not vary, so no mixed model can be fitted.")
-    return _Layout(y / unit, X, signs / counts[contrast[0]], designs, unit)
+def _without_noise(d: Floats) -> bool:
+    """Return whether runs and languages explain every difference, so that no residual variance is left."""
+    if not np.isfinite(d).all():
+        return False
+    rest = d - d.mean(axis=1, keepdims=True) - d.mean(axis=0, keepdims=True) + d.mean()
+    return bool(np.abs(rest).max() <= NOISE * np.abs(d).max())
 
 
-def _indicators(*factors: NDArray[np.intp]) -> Floats:
-    """Return the indicator matrix [n, levels] of the crossed factors, levels in sorted order."""
-    _, index = np.unique(np.stack(factors), axis=1, return_inverse=True)
-    return np.asarray(np.eye(int(index.max()) + 1)[index.ravel()], dtype=np.float64)
-
-
-def _fit(layout: _Layout, messages: list[str]) -> _Fit:
-    """Maximise statsmodels' restricted likelihood over ratios to the residual variance."""
-    names = list(layout.designs)
-    columns = [[[str(index) for index in range(z.shape[1])]] for z in layout.designs.values()]
-    specification = VCSpec(names, columns, [[z] for z in layout.designs.values()])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            model = MixedLM(layout.y, layout.X, np.ones(len(layout.y)), exog_vc=specification, use_sqrt=False)
-            model.cov_pen, model._freepat, model._cov_sing = None, None, 0  # what its `fit` would set
-            best = _maximum(model, STARTS[0], len(names))
-            if np.any(best.x <= 2 * FLOOR):
-                best = min(best, _maximum(model, STARTS[1], len(names)), key=lambda run: float(run.fun))
-            none = np.zeros((0, 0))
-            mean, _ = model.get_fe_params(none, best.x)
-            scale = float(model.get_scale(mean, none, best.x))
-        except (ValueError, np.linalg.LinAlgError, FloatingPointError) as error:
-            raise FitError(f"statsmodels could not fit the mixed model: {error}") from error
-    messages.extend(str(warning.message) for warning in caught)
-    if not (np.isfinite(best.fun) and np.isfinite(best.x).all() and scale > 0):
-        raise FitError("statsmodels returned a mixed model without a finite optimum.")
-    ratios = {
-        name: float(ratio) if ratio > 2 * FLOOR else 0.0 for name, ratio in zip(names, best.x, strict=True)
+def _components(model: GaussianModel) -> dict[str, float]:
+    """Return the variances of the differences by what they are between."""
+    by_group = {
+        term.group: float(covariance[0, 0])
+        for term, covariance in zip(model.design.terms, model.covariances(), strict=True)
     }
-    return _Fit(ratios, scale, -float(best.fun), bool(best.success))
+    ordered = {name: by_group[name] for name in ("run", "language") if name in by_group}
+    return {**ordered, "residual": model.residual_variance}
 
 
-def _maximum(model: Any, start: float, size: int) -> Any:
-    """Return the result of L-BFGS-B from one start, over variances, where zero is not stationary."""
-
-    def criterion(ratios: Floats) -> tuple[float, Floats]:
-        return -float(model.loglike(ratios)), -np.asarray(model.score(ratios), dtype=np.float64)
-
-    bounds = [(FLOOR, None)] * size
-    return optimize.minimize(
-        criterion, np.full(size, start), jac=True, method="L-BFGS-B", bounds=bounds, options=TIGHT
-    )
-
-
-def _covariance(layout: _Layout, fit: _Fit) -> Floats:
-    """Covariance of y in units of the residual variance, shape [n, n]."""
-    total = np.eye(len(layout.y))
-    for name, ratio in fit.ratios.items():
-        if ratio > 0:
-            total += ratio * (layout.designs[name] @ layout.designs[name].T)
-    return total
+def _df_words(population: Population) -> str:
+    return "paired t (pairs - 1)" if population == "these_languages" else "strata of runs and languages"

@@ -13,7 +13,7 @@ from alignaudit.errors import FitError
 from alignaudit.infer.interval import Interval
 from alignaudit.infer.student import student_test
 
-__all__ = ["PairedContrast", "Population", "crossed_paired_contrast"]
+__all__ = ["PairedContrast", "Population", "balanced_paired_contrast"]
 
 Population = Literal["these_languages", "languages_like_these"]
 
@@ -72,18 +72,19 @@ class _Strata:
         return self.df_pair * self.df_language
 
 
-def crossed_paired_contrast(
+def balanced_paired_contrast(
     differences: NDArray[np.float64], *, population: Population = "these_languages", conf_level: float = 0.95
 ) -> PairedContrast:
-    """Estimate and test the mean of crossed paired differences.
+    """Estimate and test the mean of crossed paired differences of a complete layout, in closed form.
 
     The model is ``d_pl = mu + a_p + b_l + e_pl`` with the run pair p and the language l. For
     *these languages* the b_l are fixed and ``Var = MS_p / (P L)`` with P − 1 degrees of freedom:
     the exact paired t test on the pair means. For *languages like these* they are a random sample
-    and ``Var = (MS_p + MS_l - MS_e) / (P L)`` with Satterthwaite's degrees of freedom
-    ``(MS_p + MS_l - MS_e)^2 / (sum MS^2 / df)``, not below the smaller of P − 1 and L − 1.
-    That variance is never taken below ``MS_p / (P L)``: the run stratum stays in the model by
-    design, whatever its estimate, because the run is what a schedule is applied to.
+    and ``Var = (MS_p + MS_l − MS_e) / (P L)``, never below MS / (P L) of the stratum with the fewer
+    degrees of freedom: that stratum keeps its own whatever its variance is estimated as, and the
+    other one adds what it has above the residual mean square.
+    ``df = Var² / (MS² / df + (Var − MS)² / df')`` in the same units. On complete data
+    :func:`alignaudit.infer.crossed.crossed_paired_contrast` gives the same, from the mixed model.
 
     Parameters
     ----------
@@ -107,13 +108,13 @@ def crossed_paired_contrast(
 
     References
     ----------
-    Satterthwaite (1946), Biometrics Bulletin 2, 110-114, eq. 17; Searle, Casella & McCulloch
-    (1992), Variance Components, chapter 4 (two-way crossed layout).
+    Satterthwaite (1946), Biometrics Bulletin 2, 110-114, eq. 17, with strata as the mean squares;
+    Searle, Casella & McCulloch (1992), Variance Components, chapter 4 (two-way crossed layout).
 
     Examples
     --------
     >>> d = np.array([[1.0, 2.0], [2.0, 3.0], [3.0, 4.0]])
-    >>> contrast = crossed_paired_contrast(d)
+    >>> contrast = balanced_paired_contrast(d)
     >>> contrast.estimate, contrast.df, round(contrast.standard_error, 4)
     (2.5, 2.0, 0.5774)
     """
@@ -160,11 +161,11 @@ def _variance_of_mean(s: _Strata, cells: int, population: Population) -> tuple[f
     if population == "these_languages":
         return paired
     combined = s.pair + s.language - s.residual
-    if combined <= s.pair:
-        return paired[0], paired[1], "paired t (pairs - 1); no variance between languages was found"
-    spread = s.pair**2 / s.df_pair + s.language**2 / s.df_language + s.residual**2 / s.df_residual
-    df = max(combined**2 / spread, float(min(s.df_pair, s.df_language)))
-    return combined / cells, df, "Satterthwaite"
+    strata = sorted([(s.df_pair, s.pair), (s.df_language, s.language)], key=lambda stratum: stratum[0])
+    (own_df, own), (other_df, _) = strata
+    variance = max(own, combined)
+    df = variance**2 / (own**2 / own_df + (variance - own) ** 2 / other_df) if variance > 0 else own_df
+    return variance / cells, float(df), "strata of runs and languages"
 
 
 def _components(s: _Strata, shape: tuple[int, ...]) -> tuple[dict[str, float], tuple[str, ...]]:

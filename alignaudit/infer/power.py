@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from scipy import integrate, optimize, stats
 
 from alignaudit.errors import FitError
-from alignaudit.infer.paired import Population, crossed_paired_contrast
+from alignaudit.infer.paired import Population, balanced_paired_contrast
 
 __all__ = [
     "BalancedDesign",
     "Precision",
     "Variances",
+    "detectable_effect",
     "equivalence_power",
     "minimum_detectable_effect",
     "pilot_variances",
@@ -68,7 +69,7 @@ class BalancedDesign:
     languages
         Number of languages L.
     population
-        ``these_languages`` or ``languages_like_these``, as in ``crossed_paired_contrast``.
+        ``these_languages`` or ``languages_like_these``, as in ``balanced_paired_contrast``.
     paired
         Whether run k of one arm shares seed and checkpoint with run k of the other.
     alpha
@@ -108,7 +109,7 @@ def precision(design: BalancedDesign, *, runs: int) -> Precision:
     with ``f (K - 1)``, ``L - 1`` and ``f (K - 1)(L - 1)`` degrees of freedom, f = 1 if paired, else 2.
     *These languages*: ``Var = M_r / (K L)``, which is exact. *Languages like these*:
     ``Var = (M_r + M_l - M_e) / (K L) = 2 r / K + t / L + 2 s / (K L)`` with Satterthwaite's degrees
-    of freedom, not below the smaller of the first two, as ``crossed_paired_contrast`` has them.
+    of freedom, not below the smaller of the first two.
 
     Parameters
     ----------
@@ -177,7 +178,7 @@ def power(design: BalancedDesign, *, effect: float, runs: int) -> float:
     float
         Probability that p is below alpha, by the noncentral t distribution: exact for *these
         languages* and normal values, an approximation through Satterthwaite's degrees of freedom
-        for *languages like these*. Where it says .60, ``crossed_paired_contrast`` rejected in .575 to
+        for *languages like these*. Where it says .60, ``balanced_paired_contrast`` rejected in .575 to
         .62 of simulated studies with 36 languages and 3 to 20 runs, and in .50 to .63 with 4 or 8.
 
     Raises
@@ -196,11 +197,60 @@ def power(design: BalancedDesign, *, effect: float, runs: int) -> float:
     0.81
     """
     found = precision(design, runs=runs)
-    shift = abs(effect) / found.standard_error
-    critical = float(stats.t.ppf(1 - design.alpha / 2, found.df))
-    right = float(stats.nct.sf(critical, found.df, shift))
-    wrong = float(stats.nct.sf(critical, found.df, -shift))  # nct.cdf(-critical, df, shift) may be NaN
+    return _t_power(abs(effect) / found.standard_error, found.df, design.alpha)
+
+
+def _t_power(shift: float, df: float, alpha: float) -> float:
+    """Return the power of the two-sided t test of an effect of ``shift`` standard errors."""
+    critical = float(stats.t.ppf(1 - alpha / 2, df))
+    right = float(stats.nct.sf(critical, df, shift))
+    wrong = float(stats.nct.sf(critical, df, -shift))  # nct.cdf(-critical, df, shift) may be NaN
     return right + wrong
+
+
+def detectable_effect(standard_error: float, df: float, *, alpha: float = 0.05, wanted: float = 0.8) -> float:
+    """Return the smallest true effect that a two-sided t test finds with the wanted power.
+
+    Parameters
+    ----------
+    standard_error
+        Of the estimate, above 0, any unit.
+    df
+        Degrees of freedom of the test, above 0.
+    alpha
+        Level of the test.
+    wanted
+        Power, above alpha and below 1.
+
+    Returns
+    -------
+    float
+        Unit of the standard error, by the noncentral t distribution.
+
+    Raises
+    ------
+    FitError
+        If such a power cannot be asked for, or the standard error is not above 0.
+
+    References
+    ----------
+    Bloom (1995), Evaluation Review 19, 547-556 (minimum detectable effects).
+
+    Examples
+    --------
+    >>> round(detectable_effect(1.0, 1e6), 3)  # the normal limit, 1.960 + 0.842
+    2.802
+    """
+    if not (standard_error > 0 and df > 0 and 0 < alpha < wanted < 1):
+        raise FitError(
+            f"no effect is found with power {wanted:g} at level {alpha:g} with a standard error of "
+            f"{standard_error:g} and {df:g} degrees of freedom.",
+            where="power",
+        )
+    last = 1.0
+    while _t_power(last, df, alpha) < wanted:
+        last *= 2
+    return standard_error * float(optimize.brentq(lambda shift: _t_power(shift, df, alpha) - wanted, 0, last))
 
 
 def equivalence_power(design: BalancedDesign, *, bound: float, runs: int, effect: float = 0.0) -> float:
@@ -287,11 +337,8 @@ def minimum_detectable_effect(design: BalancedDesign, *, runs: int, wanted: floa
     0.9
     """
     _check_wanted(wanted, design)
-    unit = precision(design, runs=runs).standard_error
-    last = unit
-    while power(design, effect=last, runs=runs) < wanted:
-        last *= 2
-    return float(optimize.brentq(lambda effect: power(design, effect=effect, runs=runs) - wanted, 0, last))
+    found = precision(design, runs=runs)
+    return detectable_effect(found.standard_error, found.df, alpha=design.alpha, wanted=wanted)
 
 
 def runs_needed(design: BalancedDesign, *, effect: float, wanted: float = 0.8) -> int:
@@ -368,7 +415,7 @@ def pilot_variances(differences: NDArray[np.float64]) -> Variances:
     >>> pilot_variances(np.array([[1.0, 3.0, 2.0], [3.0, 3.0, 6.0]]))
     Variances(run=0.6666666666666666, language=0.0, residual=1.0)
     """
-    found = crossed_paired_contrast(differences).components
+    found = balanced_paired_contrast(differences).components
     return Variances(found["run"] / 2, found.get("language", 0.0), found.get("residual", 0.0) / 2)
 
 

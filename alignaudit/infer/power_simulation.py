@@ -85,9 +85,9 @@ def simulated_power(
     Examples
     --------
     >>> from alignaudit.core import rng
-    >>> from alignaudit.infer.paired import crossed_paired_contrast
+    >>> from alignaudit.infer.paired import balanced_paired_contrast
     >>> present = np.ones((2, 6, 4), dtype=bool)
-    >>> test = lambda values: crossed_paired_contrast(values[1] - values[0]).p_value
+    >>> test = lambda values: balanced_paired_contrast(values[1] - values[0]).p_value
     >>> found = simulated_power(
     ...     Variances(1, 0, 1), present, test, effect=9.0, rng=rng.stream(1, "power"), replicates=50
     ... )

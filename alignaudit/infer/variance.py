@@ -114,10 +114,10 @@ def log_sd_ratio(
     x and y its t statistic for the hypothesis d = d0 is
     ``sinh(d_hat - d0) sqrt(df / (1 - r^2))``, which inverts to a closed-form interval.
 
-    Exact for normal values. For others it is not, and more pairs make it worse: with equal SDs,
-    correlation .5 and t-distributed values of 5 df "p < .05" came out in MEASURED_T5 of 20,000 studies of
-    3, 5, 10 and 20 pairs, and in MEASURED_OUT where one run in twenty has 4 times the SD. Where such runs
-    are possible use ``robust_log_sd_ratio``.
+    Exact for normal values. For others it is not, and more pairs make it worse. With equal SDs and
+    correlation .5 "p < .05" came out at 3, 5, 10, 20 pairs in .056, .064, .076, .091 of studies with
+    t-distributed values of 5 df, and in .052, .081, .112, .162 where one run in twenty has 4 times
+    the SD (``analysis/error_rates/variance_and_tail.csv``). ``robust_log_sd_ratio`` holds there.
 
     Parameters
     ----------
@@ -204,9 +204,11 @@ def unpaired_log_sd_ratio(
 ) -> UnpairedLogSdRatio:
     """Compare the standard deviations of two arms whose runs are independent.
 
-    Exact for normal values. For others it is not, and more runs make it worse: with equal SDs and
-    t-distributed values of 5 df "p < .05" came out in MEASURED_F5 of 20,000 studies of 3, 5, 10 and 20 runs
-    per arm. Where that is possible use ``robust_unpaired_log_sd_ratio``.
+    Exact for normal values. For others it is not, and more runs make it worse. With equal SDs
+    "p < .05" came out at 3, 5, 10, 20 runs per arm in .066, .083, .132, .158 of studies with
+    t-distributed values of 5 df, and in .072, .112, .186, .278 where one run in twenty has 4 times
+    the SD (``analysis/error_rates/variance_and_tail.csv``). ``robust_unpaired_log_sd_ratio`` is for
+    those.
 
     Parameters
     ----------

@@ -66,8 +66,9 @@ class Effect:
 
     Attributes
     ----------
-    estimate, low, high, bound
-        In ``unit``; NaN where the comparison has none. ``bound`` is the smallest effect of interest.
+    estimate, low, high, bound, detectable
+        In ``unit``; NaN where the comparison has none. ``bound`` is the smallest effect of interest,
+        ``detectable`` the smallest that a test of this precision finds with power .8.
     digits
         Decimals to show, two significant digits of the standard error.
     """
@@ -80,6 +81,7 @@ class Effect:
     low: float
     high: float
     bound: float
+    detectable: float
     digits: int
     source: Mapping[str, Any]
 
@@ -105,6 +107,22 @@ class Effect:
     def measured(self) -> str:
         """Return the estimate with its unit."""
         return f"{signed(self.estimate, self.digits)} {self.unit}".strip()
+
+    @property
+    def reach(self) -> str:
+        """Return which true difference would have been found, in words; empty where it is not known."""
+        if math.isnan(self.detectable):
+            return ""
+        size = f"{number(self.detectable, self.digits)} {self.unit}".strip()
+        return f"A true difference of {size} would be found with power .8."
+
+    @property
+    def population(self) -> str:
+        """Return what the interval speaks about, in words; empty where it is not stated."""
+        return {
+            "these_languages": "About these languages.",
+            "languages_like_these": "About languages like these.",
+        }.get(str(self.source.get("population")), "")
 
     @property
     def test(self) -> str:
@@ -147,9 +165,9 @@ def effect(entry: Mapping[str, Any]) -> Effect:
     scaled = not log and (unit in FRACTIONS or (not unit and metric in FRACTIONS))
     factor = 100.0 if scaled else 1.0
     shown = "points" if scaled else "log ratio" if log else unit.replace("_", " ")
-    estimate, low, high, bound = (
+    estimate, low, high, bound, detectable = (
         math.nan if (real := _real(entry.get(key))) is None else factor * real
-        for key in ("estimate", "conf_low", "conf_high", "equivalence_bound")
+        for key in ("estimate", "conf_low", "conf_high", "equivalence_bound", "detectable_effect")
     )
     spread = (high - low) / 4
     digits = 2 if not spread > 0 else min(max(1 - math.floor(math.log10(spread)), 0), 4)
@@ -162,6 +180,7 @@ def effect(entry: Mapping[str, Any]) -> Effect:
         low=low,
         high=high,
         bound=bound,
+        detectable=detectable,
         digits=digits,
         source=entry,
     )

@@ -53,6 +53,9 @@ def estimands_table(source: ReportInput) -> Table:
             "contrast": [e.direction for e in effects],
             **_effects(effects),
             **{key: [g(key) for g in get] for key in [*keys.split(), "n_languages", "status"]},
+            "detectable": [e.detectable for e in effects],
+            "reach": [number(e.detectable, e.digits) for e in effects],
+            "population": [str(g("population") or "") for g in get],
             "verdict": [str(g("verdict") or "none") for g in get],
         }
     )
@@ -62,7 +65,8 @@ def estimands_table(source: ReportInput) -> Table:
         f"Intervals: {', '.join(levels) or 'none'}. "
         f"Degrees of freedom: {', '.join(sorted(methods)) or 'none'}. "
         "p (Holm) is adjusted within the planned family; p (sign flip) is the exact paired permutation test; "
-        "p (TOST) is the larger of the two one-sided equivalence tests. Stars are not used.",
+        "p (TOST) is the larger of the two one-sided equivalence tests. Detectable: the smallest true "
+        "difference that such a test finds with power .8. Stars are not used.",
     )
     fields = (
         Field("estimand", "Estimand"),
@@ -74,9 +78,20 @@ def estimands_table(source: ReportInput) -> Table:
         Field("p_adjusted", "p (Holm)", p_text, True),
         Field("sign_flip_p_value", "p (sign flip)", p_text, True),
         Field("equivalence_p_value", "p (TOST)", p_text, True),
+        Field("reach", "Detectable", plain, True),
         Field("verdict", "Verdict"),
     )
     return Table("estimands", "Estimands, intervals and verdicts", frame, fields, notes)
+
+
+def _shrunken(one: Effect) -> str:
+    """Return the predicted effect of a language with its interval, in the unit of the effect."""
+    values = [one.source.get(key) for key in ("shrunken", "shrunken_low", "shrunken_high")]
+    if any(value is None or pd.isna(value) for value in values):
+        return "–"
+    factor = 100.0 if one.unit == "points" else 1.0
+    middle, low, high = (signed(factor * float(value), one.digits) for value in values)
+    return f"{middle} [{low}, {high}]"
 
 
 def languages_table(source: ReportInput) -> Table:
@@ -95,6 +110,8 @@ def languages_table(source: ReportInput) -> Table:
             "contrast": [e.direction for e in effects],
             **_effects(effects),
             **{key: [e.get(key) for e in entries] for key in ("df", "p_value", "p_adjusted", "n_pairs")},
+            **{key: [e.get(key) for e in entries] for key in ("shrunken", "shrunken_low", "shrunken_high")},
+            "borrowed": [_shrunken(one) for one in effects],
         }
     )
     fields = (
@@ -107,12 +124,14 @@ def languages_table(source: ReportInput) -> Table:
         Field("interval", "Interval", plain, True),
         Field("p_value", "p", p_text, True),
         Field("p_adjusted", "p (BH)", p_text, True),
+        Field("borrowed", "Shrunken", plain, True),
         Field("n_pairs", "Pairs", plain, True),
     )
     what = "; ".join(dict.fromkeys(f"{e.name}, {e.direction}, in {e.unit}" for e in effects))
     notes = (
         f"Estimates: {what}. p (BH) is adjusted over languages by Benjamini and Hochberg, "
-        "intervals are not adjusted.",
+        "intervals are not adjusted. Shrunken: the effect predicted by the mixed model of all languages, which "
+        "pulls each towards their mean the more the less its own runs tell, with a prediction interval.",
     )
     return Table("language-effects", "Effect of the schedule in each language", frame, fields, notes)
 

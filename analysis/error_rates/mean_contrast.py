@@ -24,7 +24,7 @@ from alignaudit.core import rng as streams
 from alignaudit.infer.mixed.contrast import contrasts
 from alignaudit.infer.mixed.design import build_design
 from alignaudit.infer.mixed.model import GaussianModel, fit_gaussian
-from alignaudit.infer.paired import crossed_paired_contrast
+from alignaudit.infer.paired import balanced_paired_contrast
 from alignaudit.infer.permutation import sign_flip_test
 
 FULL = "score ~ schedule + (1 + schedule | language) + (1 | seed) + (1 | seed:schedule)"
@@ -72,7 +72,7 @@ def cheap(scores: np.ndarray) -> Iterator[tuple[str, float]]:
     yield "Wilcoxon over language means", stats.wilcoxon(languages).pvalue
     yield "paired t test over run means", stats.ttest_1samp(runs, 0).pvalue
     yield "exact sign flips over run means", sign_flip_test(runs).p_value
-    like = crossed_paired_contrast(difference, population="languages_like_these")
+    like = balanced_paired_contrast(difference, population="languages_like_these")
     yield "closed form, languages like these", like.p_value
 
 
@@ -115,7 +115,16 @@ def rejections(design: tuple[int, int, float, float], models: int, cheap_tests: 
 
 
 def main(models: int = 2000, cheap_tests: int = 4000) -> None:
-    header = ["test", "seeds", "languages", "slope_sd", "unmodelled_sd", "replicates", "rate", "standard_error"]
+    header = [
+        "test",
+        "seeds",
+        "languages",
+        "slope_sd",
+        "unmodelled_sd",
+        "replicates",
+        "rate",
+        "standard_error",
+    ]
     path = Path(__file__).with_name("mean_contrast.csv")
     with path.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)

@@ -1,101 +1,110 @@
+"""The contrast of the comparison: the mixed model of paired differences against independent computations."""
+
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy import optimize
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from statsmodels.regression.mixed_linear_model import MixedLM, VCSpec
 
 from alignaudit.errors import FitError
-from alignaudit.infer.crossed import crossed_mixed_model
-from alignaudit.infer.paired import crossed_paired_contrast
+from alignaudit.infer.crossed import crossed_paired_contrast, language_predictions
+from alignaudit.infer.paired import balanced_paired_contrast
+
+POPULATIONS = ["these_languages", "languages_like_these"]
 
 
-def draw(seed, A=2, P=6, L=7, run=1.0, arm=0.7):
-    rng = np.random.default_rng(seed)
-    return (
-        2 * rng.normal(size=(1, 1, L))
-        + rng.normal(size=(1, P, 1))
-        + 0.7 * rng.normal(size=(1, P, L))
-        + run * rng.normal(size=(A, P, 1))
-        + arm * rng.normal(size=(A, 1, L))
-        + 0.5 * rng.normal(size=(A, P, L))
-    )
+def draw(seed, P=6, L=7, run=1.0, language=0.7, residual=0.5):
+    normal = np.random.default_rng(seed).normal
+    return run * normal(size=(P, 1)) + language * normal(size=(1, L)) + residual * normal(size=(P, L))
 
 
-@pytest.mark.parametrize("population", ["these_languages", "languages_like_these"])
-def test_complete_cells_give_the_closed_form(population):
-    values = 0.01 * draw(2)
-    expected = crossed_paired_contrast(values[1] - values[0], population=population)
-    assert not expected.truncated
-    fit = crossed_mixed_model(values, population=population)
-    assert fit.estimate == pytest.approx(expected.estimate, rel=1e-9)
-    assert fit.standard_error == pytest.approx(expected.standard_error, rel=1e-6)
-    assert 2 * fit.components["run"] == pytest.approx(expected.components["run"], rel=1e-5)
-    assert 2 * fit.components["residual"] == pytest.approx(expected.components["residual"], rel=1e-5)
-    assert fit.converged
-    assert not fit.boundary
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    P=st.integers(3, 9),
+    L=st.integers(3, 9),
+    run=st.sampled_from([0.0, 0.3, 2.0]),
+    language=st.sampled_from([0.0, 0.3, 2.0]),
+    population=st.sampled_from(POPULATIONS),
+)
+def test_complete_cells_give_the_closed_form(seed, P, L, run, language, population):
+    d = draw(seed, P, L, run, language)
+    fit, expected = (f(d, population=population) for f in (crossed_paired_contrast, balanced_paired_contrast))
+    assert fit.estimate == pytest.approx(expected.estimate, rel=1e-8, abs=1e-10)
+    # the signed variance is found by a quasi-Newton search: 1e-5 of a standard error
+    assert fit.standard_error == pytest.approx(expected.standard_error, rel=1e-5)
+    assert fit.df == pytest.approx(expected.df, rel=1e-4)
+    assert fit.p_value == pytest.approx(expected.p_value, rel=1e-3, abs=1e-9)
 
 
-def dense_reml(values, ratios):
-    """Restricted log-likelihood of the model for these languages, written out with n × n matrices."""
-    a, p, u = np.nonzero(np.isfinite(values))
-    y = values[a, p, u]
-    X = np.array([[(i, j) == cell for cell in np.ndindex(values.shape[0], values.shape[2])] for i, j in
-                  zip(a, u, strict=True)], dtype=float)  # fmt: skip
-    same = [p[:, None] == p, (p[:, None] == p) & (u[:, None] == u), (p[:, None] == p) & (a[:, None] == a)]
-    V = np.eye(len(y)) + sum(r * s for r, s in zip(ratios, same, strict=True))
-    W = np.linalg.inv(V)
-    beta = np.linalg.solve(X.T @ W @ X, X.T @ W @ y)
-    rest = y - X @ beta
-    free = len(y) - X.shape[1]
-    scale = rest @ W @ rest / free
-    determinants = np.linalg.slogdet(V)[1] + np.linalg.slogdet(X.T @ W @ X)[1]
-    signs = np.where(np.arange(X.shape[1]) < values.shape[2], -1.0, 1.0) / values.shape[2]
-    variance = scale * signs @ np.linalg.solve(X.T @ W @ X, signs)
-    return -0.5 * (free * np.log(2 * np.pi * scale) + determinants + free), signs @ beta, np.sqrt(variance)
+def test_these_languages_without_variance_between_runs_is_still_the_paired_t_test():
+    for seed in range(12):
+        d = draw(seed, 5, 8, run=0.0)
+        expected = stats.ttest_1samp(d.mean(axis=1), 0)
+        fit = crossed_paired_contrast(d)
+        assert fit.p_value == pytest.approx(expected.pvalue, rel=1e-4)
+        assert fit.df == pytest.approx(4)
 
 
-def test_missing_cells_against_a_dense_likelihood_written_out_here():
-    values = draw(5, P=5, L=4)
-    values[0, 1, 2] = values[1, 3, 0] = np.nan
-    fit = crossed_mixed_model(values)
-    best = optimize.minimize(
-        lambda logs: -dense_reml(values, np.exp(logs))[0], np.zeros(3), method="Nelder-Mead",
-        options={"xatol": 1e-7, "fatol": 1e-11, "maxiter": 4000},
-    )  # fmt: skip
-    likelihood, estimate, standard_error = dense_reml(values, np.exp(best.x))
-    assert fit.n_cells == 38
-    assert fit.log_likelihood == pytest.approx(likelihood, abs=1e-7)
-    assert fit.estimate == pytest.approx(estimate, rel=1e-5)
-    assert fit.standard_error == pytest.approx(standard_error, rel=1e-5)
+def test_missing_cells_agree_with_statsmodels_inside_the_parameter_space():
+    d = draw(5, P=8, L=6, run=1.5, language=1.0)
+    d[1, 2] = d[3, 0] = d[3, 1] = np.nan
+    run, language = np.nonzero(np.isfinite(d))
+    y = d[run, language]
+    designs = [np.eye(n)[index] for n, index in ((8, run), (6, language))]
+    columns = [[[str(i) for i in range(z.shape[1])]] for z in designs]
+    specification = VCSpec(["run", "language"], columns, [[z] for z in designs])
+    peer = MixedLM(y, np.ones((len(y), 1)), np.ones(len(y)), exog_vc=specification).fit(reml=True)
+    fit = crossed_paired_contrast(d, population="languages_like_these")
+    assert fit.estimate == pytest.approx(float(peer.fe_params[0]), rel=1e-5)
+    assert fit.standard_error == pytest.approx(float(peer.bse_fe[0]), rel=2e-4)  # statsmodels' optimiser
+    assert list(fit.components.values()) == pytest.approx([*peer.vcomp, peer.scale], rel=2e-3)
+    assert 5 < fit.df < 13  # strata of 5 and 7
 
 
-def test_a_component_without_variance_is_reported_as_boundary():
-    fits = [crossed_mixed_model(draw(seed, run=0.0, arm=0.0, P=4, L=5)) for seed in range(6)]
-    assert any(fit.boundary for fit in fits)
-    assert all(fit.components["run"] >= 0 for fit in fits)
+def test_a_pair_without_any_value_does_not_count():
+    d = draw(3)
+    whole = crossed_paired_contrast(d)
+    padded = crossed_paired_contrast(np.vstack([d, np.full((1, d.shape[1]), np.nan)]))
+    assert (padded.estimate, padded.n_pairs) == (pytest.approx(whole.estimate), whole.n_pairs)
 
 
-def test_three_arms_contrast_the_two_that_are_asked_for():
-    values = draw(8, A=3)
-    fit = crossed_mixed_model(values, contrast=(0, 2))
-    assert fit.estimate == pytest.approx(values[2].mean() - values[0].mean(), rel=1e-9)
+def test_scale_and_shift_of_the_differences():
+    d = draw(2)
+    d[0, 0] = np.nan
+    fit, moved = crossed_paired_contrast(d), crossed_paired_contrast(3 + 1e-3 * d)
+    assert moved.estimate == pytest.approx(3 + 1e-3 * fit.estimate, rel=1e-9)
+    assert moved.standard_error == pytest.approx(1e-3 * fit.standard_error, rel=1e-6)
 
 
-def test_scale_and_shift_of_the_response():
-    values = draw(2)
-    fit, moved = crossed_mixed_model(values), crossed_mixed_model(3 + 1e-3 * values)
-    assert moved.estimate == pytest.approx(1e-3 * fit.estimate, rel=1e-6)
-    assert moved.standard_error == pytest.approx(1e-3 * fit.standard_error, rel=1e-5)
+def test_differences_without_residual_noise_use_the_runs_alone():
+    d = np.add.outer(np.array([1.0, 2.0, 4.0]), np.array([0.0, 1.0]))
+    assert crossed_paired_contrast(d).p_value == pytest.approx(stats.ttest_1samp(d.mean(axis=1), 0).pvalue)
 
 
-@pytest.mark.parametrize("values", [np.ones((2, 3, 4)), np.ones((1, 3, 4)), np.ones((2, 3))])
-def test_values_that_cannot_be_modelled_are_refused(values):
+def test_shrunken_effects_of_a_balanced_layout_by_hand():
+    d = draw(4, P=10, L=8, run=0.5, language=1.0)
+    fit = crossed_paired_contrast(d, population="languages_like_these")
+    variance, residual = fit.components["language"], fit.components["residual"]
+    weight = variance / (variance + residual / 10)
+    predicted, low, high = language_predictions(d)
+    assert predicted == pytest.approx(d.mean() + weight * (d.mean(axis=0) - d.mean()), rel=1e-6)
+    assert ((low < predicted) & (predicted < high)).all()
+    # all languages share the runs' part of the error, so no interval is narrower than that of one run mean
+    assert (high - low > 2 * 1.96 * np.sqrt(fit.components["run"] / 10) * 0.999).all()
+
+
+@pytest.mark.parametrize("values", [np.ones((1, 4)), np.ones(3), np.full((3, 2), np.nan)])
+def test_layouts_that_are_too_small_are_refused(values):
     with pytest.raises(FitError):
-        crossed_mixed_model(values)
+        crossed_paired_contrast(values)
 
 
-def test_a_language_without_values_in_one_arm_is_refused():
-    values = draw(1)
-    values[1, :, 2] = np.nan
-    with pytest.raises(FitError, match="no value at all"):
-        crossed_mixed_model(values)
+def test_a_language_without_values_is_refused():
+    d = draw(1)
+    d[:, 2] = np.nan
+    with pytest.raises(FitError, match="every language"):
+        crossed_paired_contrast(d)

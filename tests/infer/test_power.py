@@ -12,7 +12,7 @@ from scipy import stats
 from statsmodels.stats.power import TTestIndPower, TTestPower
 
 from alignaudit.errors import FitError
-from alignaudit.infer.paired import crossed_paired_contrast
+from alignaudit.infer.paired import balanced_paired_contrast
 from alignaudit.infer.power import (
     BalancedDesign,
     Variances,
@@ -134,7 +134,7 @@ def test_variance_of_the_mean_is_that_of_simulated_studies():
 def test_languages_like_these_is_near_the_test_on_simulated_studies(runs, effect):
     studies = 2000
     d = differences(np.random.default_rng(2), studies, runs, 36, effect)
-    p = [crossed_paired_contrast(one, population="languages_like_these").p_value for one in d]
+    p = [balanced_paired_contrast(one, population="languages_like_these").p_value for one in d]
     expected = power(like_these(), effect=effect, runs=runs)
     error = math.sqrt(expected * (1 - expected) / studies)
     assert abs(np.mean(np.array(p) < 0.05) - expected) < 0.03 + 3 * error  # .03: Satterthwaite, as documented

@@ -7,7 +7,7 @@ import pytest
 
 from alignaudit.core import rng
 from alignaudit.errors import FitError
-from alignaudit.infer.paired import crossed_paired_contrast
+from alignaudit.infer.paired import balanced_paired_contrast
 from alignaudit.infer.power import BalancedDesign, Variances, power
 from alignaudit.infer.power_simulation import simulated_power
 
@@ -18,7 +18,7 @@ COMPLETE = np.ones((2, 6, 5), dtype=bool)
 def complete_pairs(values):
     """Paired t test over the pairs that have every cell."""
     d = values[1] - values[0]
-    return crossed_paired_contrast(d[np.isfinite(d).all(axis=1)]).p_value
+    return balanced_paired_contrast(d[np.isfinite(d).all(axis=1)]).p_value
 
 
 def near(found, expected):

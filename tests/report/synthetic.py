@@ -240,6 +240,7 @@ def comparison(languages: list[str], pairs: int, *, gaps: bool) -> dict[str, Any
         "conf_level": 0.95,
         "df_method": "Satterthwaite",
         "equivalence_bound": 0.01,
+        "detectable_effect": 0.0278,
         "n_runs": 2 * pairs,
         "n_pairs": pairs,
         "n_languages": len(languages),
@@ -288,6 +289,7 @@ def comparison(languages: list[str], pairs: int, *, gaps: bool) -> dict[str, Any
             unit="log ratio",
             contrast="log_sd_ratio_concurrent_to_sequential",
             equivalence_bound=0.22,
+            detectable_effect=0.61,
             method="ratio of variances",
             df_method="runs minus one per arm",
             rule="The interval reaches beyond both ends of ±0.22.",
@@ -331,6 +333,9 @@ def comparison(languages: list[str], pairs: int, *, gaps: bool) -> dict[str, Any
                 "p_value": None if empty else 0.03,
                 "p_adjusted": None if empty else 0.09,
                 "n_pairs": 0 if empty else pairs,
+                "shrunken": None if empty else 0.9 * estimate,
+                "shrunken_low": None if empty else 0.9 * estimate - 0.018,
+                "shrunken_high": None if empty else 0.9 * estimate + 0.018,
             }
         )
     warnings = [

@@ -119,7 +119,7 @@ def test_estimands_table_shows_points_and_p_values(nine: ReportInput) -> None:
     first = estimands_table(nine).cells()[0]
     assert first == [
         "R1", "Retention of alignment", "+3.12 points", "[+1.18, +5.06]", "6.3", ".007", ".022", ".063",
-        ".910", "favours concurrent",
+        ".910", "2.78", "favours concurrent",
     ]  # fmt: skip
 
 
@@ -127,6 +127,18 @@ def test_languages_table_names_the_missing_one(nine: ReportInput) -> None:
     last = languages_table(nine).cells()[-1]
     assert last[0] == "Turran"
     assert last[4:6] == ["no data", "no data"]
+    assert last[-2] == "–"
+
+
+def test_languages_table_shows_what_each_borrows_from_the_others(nine: ReportInput) -> None:
+    # the first language's estimate is 5.5 points, its prediction .9 of that with 1.8 points on either side
+    assert languages_table(nine).cells()[0][-2] == "+5.0 [+3.2, +6.8]"
+
+
+def test_a_card_says_what_could_have_been_found_and_about_which_languages(nine: ReportInput) -> None:
+    first = effect(nine.headline[0])
+    assert first.reach == "A true difference of 2.78 points would be found with power .8."
+    assert first.population in ("About these languages.", "About languages like these.")
 
 
 def test_controls_table_averages_directions(nine: ReportInput) -> None:

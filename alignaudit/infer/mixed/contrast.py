@@ -22,7 +22,7 @@ from alignaudit.infer.mixed.degrees import (
     satterthwaite_df,
 )
 from alignaudit.infer.mixed.model import GaussianModel, certified
-from alignaudit.infer.mixed.strata import strata_df
+from alignaudit.infer.mixed.strata import strata_df, strata_source, strata_tests
 
 __all__ = ["Contrasts", "DfMethod", "contrasts", "joint_test", "tidy_table"]
 
@@ -90,12 +90,12 @@ def contrasts(
         model = model.restricted
     certified(model.optimum.certificate, force=force)
     basis, facts = model.in_basis(rows), model.facts
-    if method == "kenward-roger":
-        covariance, degrees = kenward_roger_covariance(facts), kenward_roger_df(facts, basis)
+    if method == "strata":
+        variance, degrees = strata_tests(model, basis)
     else:
-        covariance = facts.covariance
+        covariance = kenward_roger_covariance(facts) if method == "kenward-roger" else facts.covariance
+        variance = model.residual_variance * np.einsum("ra,ab,rb->r", basis, covariance, basis)
         degrees = _degrees(model, method, basis)
-    variance = model.residual_variance * np.einsum("ra,ab,rb->r", basis, covariance, basis)
     estimates = np.atleast_2d(rows) @ model.coefficients
     return Contrasts(tuple(names), np.atleast_2d(rows), estimates, np.sqrt(variance), degrees, method)
 
@@ -125,11 +125,16 @@ def joint_test(model: GaussianModel, rows: Floats, *, df: str, force: bool = Fal
     estimates = np.atleast_2d(rows) @ model.coefficients / math.sqrt(model.residual_variance)
     if method == "kenward-roger":
         return kenward_roger_joint(model.facts, basis, estimates)
+    if method == "strata":
+        model = strata_source(model, basis)
+        estimates = np.atleast_2d(rows) @ model.coefficients / math.sqrt(model.residual_variance)
     return joint_from_single(model.facts, basis, estimates, lambda rows: _degrees(model, method, rows))
 
 
 def _degrees(model: GaussianModel, method: DfMethod, basis: Floats) -> Floats:
-    """Return degrees of freedom of single contrasts, by a method without a joint form of its own."""
+    """Return degrees of freedom of single contrasts, shape [r]."""
+    if method == "kenward-roger":
+        return kenward_roger_df(model.facts, basis)
     if method == "satterthwaite":
         derivatives = model.optimum.curved.slopes.by_covariance
         return satterthwaite_df(model.facts, model.optimum.roots, derivatives, basis)

@@ -11,9 +11,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import sparse
 from scipy.linalg import blas, lapack
 
 from alignaudit.errors import FitError
@@ -301,20 +303,48 @@ def conditional_rest(products: CrossProducts, at: Factorisation, contrast: Float
 
 def _information(products: CrossProducts, at: Factorisation) -> tuple[Floats, ...]:
     """Return the sums over groups of the diagonal blocks of Z'PZ (of Z'V⁻¹Z for full likelihood)."""
-    p = products.p
-    half_rest = blas.dtrsm(1.0, at.lower, lower_times_rows(products.rest, at.roots, at.reduced), lower=1)
-    fixed_rest = _fixed_part(at, at.reduced_fixed[:, :p].T, half_rest)
-    carried = block_rows(at.keep, products.first_rest)
-    crossed = np.ascontiguousarray(dense(carried).T)
-    half_first = blas.dtrsm(1.0, at.lower, lower_times_rows(products.rest, at.roots, crossed), lower=1)
-    fixed_first = _fixed_part(at, block_rows(at.keep, products.first_fixed[:, :p]).T, half_first)
+    half = blas.dtrsm(1.0, at.lower, lower_times_rows(products.rest, at.roots, at.reduced), lower=1)
+    fixed = _fixed_part(at, at.reduced_fixed[:, : products.p].T, half)
     own = np.einsum("gab,gbc->ac", at.keep, products.first_first)
-    result = [own - _block_gram(products.first, half_first, fixed_first, at.reml, slice(None))]
+    carried = block_rows(at.keep, products.first_rest)
+    explained = _explained_sparse if sparse.issparse(carried) else _explained_dense
+    result = [own - explained(products, at, carried)]
     for block in products.rest:
         place = block.place
-        own = sum_of_blocks(block, at.reduced[place, place])
-        result.append(own - _block_gram(block, half_rest, fixed_rest, at.reml, place))
+        gram = _block_gram(block, half[:, place])
+        if at.reml:
+            gram += _block_gram(block, fixed[:, place])
+        result.append(sum_of_blocks(block, at.reduced[place, place]) - gram)
     return tuple(result)
+
+
+def _explained_dense(products: CrossProducts, at: Factorisation, carried: Floats) -> Floats:
+    """Return what the other terms and the fixed part explain of the eliminated term, summed over groups."""
+    crossed = np.ascontiguousarray(carried.T)
+    half = blas.dtrsm(1.0, at.lower, lower_times_rows(products.rest, at.roots, crossed), lower=1)
+    gram = _block_gram(products.first, half)
+    if at.reml:
+        kept = block_rows(at.keep, products.first_fixed[:, : products.p])
+        gram += _block_gram(products.first, _fixed_part(at, kept.T, half))
+    return gram
+
+
+def _explained_sparse(products: CrossProducts, at: Factorisation, carried: Any) -> Floats:
+    """Return the same as :func:`_explained_dense` where few groups of the two terms meet."""
+    inverse, _ = lapack.dpotri(at.lower, lower=1)
+    inverse += np.tril(inverse, -1).T
+    shrunk = times_lower(products.rest, at.roots, inverse)
+    shrunk = times_lower(products.rest, at.roots, np.ascontiguousarray(shrunk.T))
+    k = products.first.width
+    parts = [carried[a::k] for a in range(k)]
+    gram = np.array([[(left.T @ right).multiply(shrunk).sum() for right in parts] for left in parts])
+    if at.reml:
+        p = products.p
+        solved = blas.dtrsm(1.0, at.lower, at.solved_fixed[:, :p], lower=1, trans_a=1)
+        kept = block_rows(at.keep, products.first_fixed[:, :p])
+        kept = kept - carried @ times_lower(products.rest, at.roots, solved)
+        gram += _block_gram(products.first, blas.dtrsm(1.0, at.fixed_upper, kept.T, trans_a=1))
+    return gram
 
 
 def _fixed_part(at: Factorisation, crossed: Floats, half: Floats) -> Floats:
@@ -323,17 +353,9 @@ def _fixed_part(at: Factorisation, crossed: Floats, half: Floats) -> Floats:
     return blas.dtrsm(1.0, at.fixed_upper, crossed - at.solved_fixed[:, :p].T @ half, trans_a=1)
 
 
-def _block_gram(block: Block, half: Floats, fixed: Floats, reml: bool, place: slice) -> Floats:
-    """Sum over groups of the diagonal blocks of half'half (+ fixed'fixed)."""
-    total = np.zeros((block.width, block.width))
-    for part in (half, fixed) if reml else (half,):
-        columns = part[:, place].T
-        if block.width == 1:
-            total[0, 0] += float(np.einsum("ij,ij->", columns, columns))
-        else:
-            for a in range(block.width):
-                for b in range(a + 1):
-                    total[a, b] += float(
-                        np.einsum("ij,ij->", columns[a :: block.width], columns[b :: block.width])
-                    )
-    return np.tril(total) + np.tril(total, -1).T
+def _block_gram(block: Block, half: Floats) -> Floats:
+    """Return the sum over groups of the diagonal blocks of half'half, shape [k, k]."""
+    if block.width == 1:
+        return np.array([[np.einsum("ij,ij->", half, half)]])
+    parts = [half[:, a :: block.width] for a in range(block.width)]
+    return np.array([[np.einsum("ij,ij->", left, right) for right in parts] for left in parts])

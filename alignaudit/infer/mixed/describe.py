@@ -65,7 +65,9 @@ def _variance_lines(variances: pd.DataFrame) -> list[str]:
     own = variances[variances["with_term"] == ""]
     rows = [("group", "term", "sd", "correlations")]
     for group, term, deviation in zip(own["group"], own["term"], own["sdcor"], strict=True):
-        pairs = variances[(variances["group"] == group) & (variances["with_term"] == term)]
+        pairs = variances[
+            (variances["group"] == group) & (variances["with_term"] == term) & (variances["term"] != "")
+        ]
         shown = [f"{first} {value:+.3f}" for first, value in zip(pairs["term"], pairs["sdcor"], strict=True)]
         rows.append((group, term, f"{deviation:.4g}", ", ".join(shown)))
     return text_table(rows)

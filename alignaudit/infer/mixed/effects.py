@@ -138,7 +138,7 @@ def _errors(model: GaussianModel, place: int, fixed: Floats, random: Floats) -> 
 
 
 def share_table(model: GaussianModel) -> pd.DataFrame:
-    """Return what each random term and the residual contribute to the variance of an observation.
+    """Return what each grouping and the residual contribute to the variance of an observation.
 
     Parameters
     ----------
@@ -155,15 +155,13 @@ def share_table(model: GaussianModel) -> pd.DataFrame:
     ----------
     Johnson (2014), Methods in Ecology and Evolution 5, 944-946 (random slopes: mean of z'S z).
     """
-    names, values = [], []
+    parts: dict[str, float] = {}
     for term, covariance in zip(model.design.terms, model.covariances(), strict=True):
         moments = term.values.T @ term.values / model.design.n
-        names.append(term.group)
-        values.append(float(np.sum(moments * covariance)))
-    names.append("Residual")
-    values.append(model.residual_variance * float(np.mean(1 / model.design.weights)))
-    variance = np.array(values)
-    return pd.DataFrame({"group": names, "variance": variance, "share": variance / variance.sum()})
+        parts[term.group] = parts.get(term.group, 0.0) + float(np.sum(moments * covariance))
+    parts["Residual"] = model.residual_variance * float(np.mean(1 / model.design.weights))
+    variance = np.array(list(parts.values()))
+    return pd.DataFrame({"group": list(parts), "variance": variance, "share": variance / variance.sum()})
 
 
 def reliability_table(model: GaussianModel) -> pd.DataFrame:

@@ -136,7 +136,7 @@ def counts(design: MixedDesign) -> Counts:
     ):
         raise FitError(
             "successes must be whole numbers from 0 to the number of trials.", where=where,
-            hint="Write cbind(successes, failures), or a column of 0 and 1, or shares with their trials as weights.",
+            hint="Write cbind(successes, failures), a column of 0 and 1, or shares with trials as weights.",
         )  # fmt: skip
     if not y.any() or not (n - y).any():
         raise FitError(
@@ -170,7 +170,7 @@ def binomial(data: Counts, predictor: Floats) -> Pointwise:
     Examples
     --------
     >>> toss = Counts(np.array([1.0]), np.array([2.0]), np.log(2.0), np.array([2.0]), np.array([1.0]))
-    >>> round(np.exp(-binomial(toss, np.zeros(1)).loss), 12)
+    >>> float(np.exp(-binomial(toss, np.zeros(1)).loss).round(12))
     0.5
     """
     y, n = data.successes, data.trials
@@ -200,14 +200,14 @@ def beta_binomial(data: Counts, predictor: Floats, dispersion: float) -> Pointwi
 
     References
     ----------
-    Griffiths (1973), Biometrics 29, 637-648, eq. 1.2 (the likelihood as products).
+    Griffiths (1973), Biometrics 29, 637-648 (the likelihood as products).
 
     Examples
     --------
     With μ = 1/2 and φ = 2 every number of successes is as likely as any other.
 
     >>> toss = Counts(np.array([1.0]), np.array([2.0]), np.log(2.0), np.array([2.0]), np.array([1.0]))
-    >>> round(np.exp(-beta_binomial(toss, np.zeros(1), 0.5).loss), 12)
+    >>> float(np.exp(-beta_binomial(toss, np.zeros(1), 0.5).loss).round(12))
     0.333333333333
     """
     y, n = data.successes, data.trials

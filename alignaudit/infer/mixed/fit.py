@@ -15,7 +15,8 @@ from alignaudit.errors import UsageError, did_you_mean
 from alignaudit.infer.mixed.contrast import contrasts, tidy_table
 from alignaudit.infer.mixed.describe import describe_fit
 from alignaudit.infer.mixed.design import MixedDesign, build_design
-from alignaudit.infer.mixed.effects import effects_table
+from alignaudit.infer.mixed.effects import effects_table, reliability_table, share_table
+from alignaudit.infer.mixed.heteroscedastic import ResidualStrata, fit_strata
 from alignaudit.infer.mixed.model import GaussianModel, fit_gaussian, variance_table
 from alignaudit.infer.mixed.optimise import Certificate
 
@@ -55,6 +56,8 @@ class MixedFit:
         Number of groups by grouping.
     notes
         Decisions on the way: rows and columns left out.
+    residual_strata
+        Residual standard deviations by group of rows, where they were asked for.
     model
         Everything else, for further inference.
     """
@@ -72,6 +75,7 @@ class MixedFit:
     n: int
     groups: Mapping[str, int]
     notes: tuple[str, ...]
+    residual_strata: ResidualStrata | None
     model: GaussianModel = field(repr=False)
 
     def tidy(self, df: str = "strata", conf_level: float = 0.95, *, force: bool = False) -> pd.DataFrame:
@@ -111,7 +115,8 @@ class MixedFit:
         pandas.DataFrame
             Columns ``method, n, parameters, loglik, deviance, aic, bic, sigma, is_singular, certified``.
         """
-        parameters = len(self.theta) + len(self.fixed_effects) + 1
+        strata = self.residual_strata.df if self.residual_strata else 0
+        parameters = len(self.theta) + len(self.fixed_effects) + 1 + strata
         deviance = -2 * self.loglik
         row = {
             "method": self.method, "n": self.n, "parameters": parameters, "loglik": self.loglik,
@@ -137,6 +142,27 @@ class MixedFit:
         """
         return effects_table(self.model, conf_level=conf_level)
 
+    def variance_shares(self) -> pd.DataFrame:
+        """Return what each grouping and the residual contribute to the variance of an observation.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``group, variance, share``; intervals come from
+            :func:`alignaudit.infer.mixed.bootstrap.bootstrap_intervals`.
+        """
+        return share_table(self.model)
+
+    def reliability(self) -> pd.DataFrame:
+        """Return how reliably the data tell the groups of each grouping apart.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns ``group, term, reliability``, between 0 and 1; NaN where a variance is zero.
+        """
+        return reliability_table(self.model)
+
     def refit(self, response: Floats) -> MixedFit:
         """Return the same model fitted to another response.
 
@@ -154,7 +180,7 @@ class MixedFit:
 
     def with_model(self, model: GaussianModel) -> MixedFit:
         """Return the result of another fit of the same model."""
-        return _result(model, self.method)
+        return _result(model, method=self.method)
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the model's arrays as plain values, for JSON."""
@@ -191,6 +217,7 @@ def fit_mixed(
     family: str = "gaussian",
     weights: str | Sequence[float] | None = None,
     offset: str | Sequence[float] | None = None,
+    residuals: str | None = None,
     levels: Mapping[str, Sequence[str]] | None = None,
 ) -> MixedFit:
     """Fit a mixed model with crossed or nested random effects to a data frame.
@@ -208,6 +235,8 @@ def fit_mixed(
         ``gaussian``.
     weights, offset
         A column or one number per row: precision weights, and a known part of the mean.
+    residuals
+        A column whose groups have residual variances of their own.
     levels
         Order of the levels of some factors.
 
@@ -241,11 +270,13 @@ def fit_mixed(
         raise UsageError(f'there is no method "{method}".', hint='Choose "reml" or "ml".')
     if family not in FAMILIES:
         raise UsageError(f'there is no family "{family}".', hint=did_you_mean(family, FAMILIES))
-    design = build_design(formula, data, weights=weights, offset=offset, levels=levels)
-    return _result(fit_gaussian(design, reml=method == "reml"), method)
+    design = build_design(formula, data, weights=weights, offset=offset, residuals=residuals, levels=levels)
+    if residuals is not None:
+        return _result(*fit_strata(design, residuals, reml=method == "reml"), method=method)
+    return _result(fit_gaussian(design, reml=method == "reml"), method=method)
 
 
-def _result(model: GaussianModel, method: str) -> MixedFit:
+def _result(model: GaussianModel, strata: ResidualStrata | None = None, *, method: str) -> MixedFit:
     design = model.design
     names = list(design.fixed_names)
     return MixedFit(
@@ -255,7 +286,8 @@ def _result(model: GaussianModel, method: str) -> MixedFit:
         covariance=pd.DataFrame(model.covariance, index=names, columns=names),
         variance_components=variance_table(design, model.covariances(), model.residual_variance),
         is_singular=model.singular, certificate=model.optimum.certificate, n=design.n,
-        groups={term.group: len(term.levels) for term in design.terms}, notes=_notes(design), model=model,
+        groups={term.group: len(term.levels) for term in design.terms}, notes=_notes(design),
+        residual_strata=strata, model=model,
     )  # fmt: skip
 
 

@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alignaudit.errors import FitError
+from alignaudit.errors import FitError, UsageError
 from alignaudit.infer.mixed.design import MixedDesign
 from alignaudit.infer.mixed.families import counts
 from alignaudit.infer.mixed.laplace import Model, approximate, derivatives
+from alignaudit.infer.mixed.layout import layout
 from alignaudit.infer.mixed.optimise import Certificate
-from alignaudit.infer.mixed.outer import LARGEST_TAU, Place, find_optimum, separated
-from alignaudit.infer.mixed.weighted import layout
+from alignaudit.infer.mixed.outer import LARGEST_TAU, Place, find_optimum
+from alignaudit.infer.mixed.separation import separated
 
 __all__ = ["GeneralisedOptimum", "fit_generalised", "laplace_deviance"]
 
@@ -109,6 +110,8 @@ def fit_generalised(
     FitError
         If the response holds no counts, if the fixed effects separate successes from failures, if a
         beta-binomial has single trials only, or if no optimum can be evaluated.
+    UsageError
+        If the family is unknown.
 
     References
     ----------
@@ -123,10 +126,10 @@ def fit_generalised(
     >>> frame = pd.DataFrame({"hits": [9, 4, 8, 7, 2, 3], "miss": [1, 6, 2, 3, 8, 7], "g": list("aabbcc")})
     >>> fit = fit_generalised(build_design("cbind(hits, miss) ~ 1 + (1 | g)", frame))
     >>> round(fit.loglik, 3), fit.certificate.passed
-    (-12.936, True)
+    (-14.114, True)
     """
     if family not in ("binomial", "beta-binomial"):
-        raise FitError(f'there is no family "{family}".', hint="Use binomial or beta-binomial.")
+        raise UsageError(f'there is no family "{family}".', hint="Use binomial or beta-binomial.")
     model, triangle = _model(design, family)
     try:
         place = find_optimum(model, None if start is None else _standardised(model, start))
@@ -200,7 +203,8 @@ def _check_separation(design: MixedDesign, model: Model) -> None:
     if names:
         raise FitError(
             f"{', '.join(names)} separate successes from failures, so their estimates are infinite.",
-            where=design.formula.text, hint="Leave them out, or join levels that have only successes or failures.",
+            where=design.formula.text,
+            hint="Leave them out, or join levels that have only successes or failures.",
         )  # fmt: skip
 
 
@@ -221,11 +225,12 @@ def _result(
     dispersion = None
     if model.dispersed:
         dispersion = 1 / place.tau**2 if place.tau else np.inf
+    variances = sum(block.width * (block.width + 1) // 2 for block in blocks) + model.dispersed
     return GeneralisedOptimum(
         family=family, loglik=-place.at.deviance / 2, beta=inverse @ place.coefficients,
         beta_covariance=inverse @ place.covariance @ inverse.T, theta=tuple(theta), dispersion=dispersion,
         modes=tuple(modes), mode_covariances=tuple(covariances), linear_predictor=place.at.predictor,
-        n_parameters=design.fixed.shape[1] + sum(b.width * (b.width + 1) // 2 for b in blocks) + model.dispersed,
+        n_parameters=design.fixed.shape[1] + variances,
         certificate=_by_term(place.certificate, by_term), notes=_notes(design, theta, dispersion),
     )  # fmt: skip
 
@@ -248,7 +253,7 @@ def _notes(design: MixedDesign, theta: Sequence[Floats], dispersion: float | Non
     for term, root in zip(design.terms, theta, strict=True):
         if float(np.sqrt((root**2).sum(axis=1) * np.mean(term.values**2, axis=0)).max()) > WIDE:
             notes.append(
-                f"The effects of {term.group} have a standard deviation above {WIDE:g} logits: groups have only "
-                "successes or only failures, and Laplace's approximation is poor."
+                f"The effects of {term.group} have a standard deviation above {WIDE:g} logits: most groups "
+                "have only successes or only failures, and Laplace's approximation is poor."
             )
     return tuple(notes)

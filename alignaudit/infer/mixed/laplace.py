@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 
 from alignaudit.errors import FitError
 from alignaudit.infer.mixed.families import Counts, Pointwise, beta_binomial, binomial
-from alignaudit.infer.mixed.weighted import Layout, Spread, Weighted, multiply_gram, solve, spread, weigh
+from alignaudit.infer.mixed.layout import Layout
+from alignaudit.infer.mixed.weighted import Spread, Weighted, multiply_gram, solve, spread, weigh
 
 __all__ = ["Approximation", "Derivatives", "Model", "approximate", "derivatives", "fixed_information"]
 
@@ -153,8 +154,7 @@ def approximate(
 
     References
     ----------
-    Breslow & Clayton (1993), J. American Statistical Association 88, 9-25, section 2; Bates, Mächler,
-    Bolker & Walker (2015), section 2 (penalised reweighted least squares).
+    Breslow & Clayton (1993), J. American Statistical Association 88, 9-25, section 2.
     """
     mean = model.offset + model.fixed @ coefficients
     state = _State(mean, start, None, None, model.pointwise(start, dispersion))
@@ -261,8 +261,8 @@ def derivatives(model: Model, at: Approximation) -> Derivatives:
 
     References
     ----------
-    Kristensen, Nielsen, Berg, Skaug & Bell (2016), J. Statistical Software 70(5), eqs. 7-9 (the
-    gradient of Laplace's approximation); the form in the covariances is derived above.
+    Kristensen, Nielsen, Berg, Skaug & Bell (2016), J. Statistical Software 70(5), section 2 (the
+    gradient of Laplace's approximation); the form in the covariances follows in the module's words.
     """
     Z, points = model.effects.random, at.points
     spreads = spread(at.weighted)

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from scipy import linalg, optimize
 
 from alignaudit.errors import FitError
-from alignaudit.infer.mixed.families import Counts
 from alignaudit.infer.mixed.laplace import (
     Approximation,
     Derivatives,
@@ -25,17 +24,10 @@ from alignaudit.infer.mixed.laplace import (
     derivatives,
     fixed_information,
 )
-from alignaudit.infer.mixed.optimise import (
-    GAP,
-    MULTIPLIER,
-    ZERO,
-    Certificate,
-    pack,
-    semidefinite_root,
-    unpack,
-)
+from alignaudit.infer.mixed.optimise import GAP, MULTIPLIER, ZERO, Certificate
+from alignaudit.infer.mixed.roots import pack, semidefinite_root, unpack
 
-__all__ = ["LARGEST_TAU", "Criterion", "Place", "find_optimum", "separated"]
+__all__ = ["LARGEST_TAU", "Criterion", "Place", "find_optimum"]
 
 Floats = NDArray[np.float64]
 
@@ -381,7 +373,7 @@ def _lowest(criterion: Criterion, at: Approximation, trials: Sequence[Floats]) -
 
 
 def _active(criterion: Criterion, x: Floats) -> NDArray[np.bool_]:
-    """Say which parameters are not on the boundary: a zero column of a root is, and τ = 0 or without bound."""
+    """Say which parameters are inside: a zero column of a root is not, nor a τ of zero or without bound."""
     _, roots, tau = criterion.split(x)
     columns = [np.tile((np.diagonal(root) != 0).astype(float), (len(root), 1)) for root in roots]
     return criterion.join(np.ones(len(x)), columns, float(0 < tau < LARGEST_TAU)) != 0
@@ -403,42 +395,3 @@ def _covariance(hessian: Floats, active: NDArray[np.bool_], turn: Floats) -> Flo
         return np.full((p, p), np.nan)
     turned = (turn @ (vectors * scale[:, None])[:p]) if p else np.zeros((0, len(values)))
     return 2 * (turned / values) @ turned.T
-
-
-def separated(data: Counts, fixed: Floats, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the fixed effects along which the likelihood rises for ever, if there are any.
-
-    Parameters
-    ----------
-    data
-        Successes and trials.
-    fixed
-        Shape [n, p].
-    names
-        Of its columns.
-
-    Returns
-    -------
-    tuple of str
-        Empty where the fixed effects have finite estimates for every covariance of the random effects.
-
-    References
-    ----------
-    Albert & Anderson (1984), Biometrika 71, 1-10; Konis (2007), PhD thesis, Oxford, section 4.3 (the
-    linear programme).
-    """
-    kind = np.where(data.successes == data.trials, 1.0, np.where(data.successes == 0, -1.0, 0.0))
-    counted = data.trials > 0
-    scale = np.abs(fixed).max(axis=0)
-    rows = np.unique(np.column_stack([kind[counted], fixed[counted] / scale]), axis=0)
-    sign, X = rows[:, 0], rows[:, 1:]
-    pure, mixed = X[sign != 0] * sign[sign != 0, None], X[sign == 0]
-    if not len(pure):
-        return ()
-    found = optimize.linprog(
-        -pure.sum(axis=0), A_ub=-pure, b_ub=np.zeros(len(pure)), A_eq=mixed if len(mixed) else None,
-        b_eq=np.zeros(len(mixed)) if len(mixed) else None, bounds=(-1, 1), method="highs",
-    )  # fmt: skip
-    if not found.success or -found.fun < 1e-7:
-        return ()
-    return tuple(name for name, value in zip(names, found.x, strict=True) if abs(value) > 1e-7)

@@ -20,8 +20,9 @@ from alignaudit.infer.mixed.criterion import factorise, slopes
 from alignaudit.infer.mixed.curvature import spans
 from alignaudit.infer.mixed.model import GaussianModel
 from alignaudit.infer.mixed.roots import directions
+from alignaudit.infer.mixed.signed import with_signed_variance
 
-__all__ = ["strata_df"]
+__all__ = ["strata_df", "strata_source", "strata_tests"]
 
 Floats = NDArray[np.float64]
 SATURATED = 1e3
@@ -40,6 +41,7 @@ class _Grouping:
     inside: Floats  # [p, d]: these combinations
     places: NDArray[np.intp]  # [l, k]: rows of the effects among all
     parameters: tuple[slice, ...]  # of the covariances' entries
+    terms: tuple[int, ...]  # of the design
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +54,8 @@ class _Stratum:
     grouping: _Grouping
 
 
-def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
-    """Return the degrees of freedom of single contrasts, by strata.
+def strata_tests(model: GaussianModel, contrasts: Floats) -> tuple[Floats, Floats]:
+    """Return the variances of single contrasts and their degrees of freedom, by strata.
 
     With f = sum of f_s over the strata s, ``df = f² / sum (f_s² / df_s)``. A grouping's part f_s is
     what its variances contribute to the variance of the contrast, and df_s the number of its groups
@@ -62,6 +64,7 @@ def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
     the runs contain the schedule that each was trained by. The containing grouping with the fewest
     degrees of freedom takes in the parts of all groupings nested in it, and what the residuals
     contribute within its span. The rest of the residuals' part has the residual degrees of freedom.
+    Where the variance of that grouping is estimated as zero, it may go below zero for this test.
 
     Parameters
     ----------
@@ -72,8 +75,9 @@ def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
 
     Returns
     -------
-    numpy.ndarray of float64, shape [r]
-        In balanced nested and split-plot designs those of the exact t test.
+    tuple of numpy.ndarray of float64, shape [r] each
+        Squared unit of the response; degrees of freedom. In balanced nested and split-plot designs
+        those of the exact t test.
 
     References
     ----------
@@ -81,37 +85,104 @@ def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
     Schluchter & Elashoff (1990), J. Statistical Computation and Simulation 37, 69-87 (between and
     within degrees of freedom).
     """
-    groupings, residual_df = _groupings(model), _residual_df(model)
-    return np.array([_df(model, groupings, residual_df, contrast) for contrast in contrasts])
-
-
-def _df(model: GaussianModel, groupings: Sequence[_Grouping], residual_df: float, contrast: Floats) -> float:
-    facts = model.facts
-    moved = facts.covariance @ contrast
-    rates = np.einsum("a,iab,b->i", moved, facts.first, moved) * facts.entries
-    loads = model.optimum.curved.carried @ moved
-    strata = [
-        _stratum(grouping, groupings, rates, loads[grouping.places], contrast) for grouping in groupings
+    found = [strata_source(model, contrast[None]) for contrast in contrasts]
+    variances = [
+        source.residual_variance * float(row @ source.facts.covariance @ row)
+        for source, row in zip(found, contrasts, strict=True)
     ]
-    residual = float(rates[-1])
-    owners = [stratum for stratum in strata if stratum.share >= 0]
-    if owners:
-        owner = min(owners, key=lambda stratum: stratum.df)
-        nested = [s for s in strata if s is not owner and _above(s.grouping, owner.grouping) is not None]
-        share = min(owner.share, residual)
-        total = owner.part + share + sum(stratum.part for stratum in nested)
-        residual -= share
-        strata = [s for s in strata if s is not owner and s not in nested] + [replace(owner, part=total)]
-    parts = np.array([stratum.part for stratum in strata] + [residual])
-    dfs = np.array([max(1.0, stratum.df) for stratum in strata] + [residual_df])
-    return float(parts.sum() ** 2 / (parts**2 / dfs).sum())
+    dfs = [_Strata(source).df(row) for source, row in zip(found, contrasts, strict=True)]
+    return np.array(variances), np.array(dfs)
+
+
+def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
+    """Return the degrees of freedom of single contrasts, shape [r], the model's variances taken as they are.
+
+    Parameters
+    ----------
+    model, contrasts
+        As in :func:`strata_tests`.
+    """
+    strata = _Strata(model)
+    return np.array([strata.df(contrast) for contrast in contrasts])
+
+
+def strata_source(model: GaussianModel, contrasts: Floats) -> GaussianModel:
+    """Return the fit whose variances a test of contrasts by strata uses.
+
+    Parameters
+    ----------
+    model, contrasts
+        As in :func:`strata_tests`.
+
+    Returns
+    -------
+    GaussianModel
+        The model itself, or one in which the variance of the grouping that contains the contrasts is
+        below zero instead of at zero.
+    """
+    strata = _Strata(model)
+    for contrast in contrasts:
+        owner = strata.owner(strata.parts(contrast))
+        members = owner.grouping.terms if owner else ()
+        if (
+            len(members) == 1
+            and model.roots[members[0]].shape == (1, 1)
+            and not model.roots[members[0]].any()
+        ):
+            return with_signed_variance(model, members[0])
+    return model
+
+
+class _Strata:
+    """The strata of one model."""
+
+    def __init__(self, model: GaussianModel) -> None:
+        self.model = model
+        self.groupings = _groupings(model)
+
+    def parts(self, contrast: Floats) -> list[_Stratum]:
+        """Return the part of each grouping in the variance of a contrast."""
+        facts = self.model.facts
+        moved = facts.covariance @ contrast
+        rates = np.einsum("a,iab,b->i", moved, facts.first, moved) * facts.entries
+        loads = self.model.optimum.curved.carried @ moved
+        return [
+            _stratum(grouping, self.groupings, rates, loads[grouping.places], contrast)
+            for grouping in self.groupings
+        ]
+
+    @staticmethod
+    def owner(strata: Sequence[_Stratum]) -> _Stratum | None:
+        """Return the containing grouping with the fewest degrees of freedom."""
+        owners = [stratum for stratum in strata if stratum.share >= 0]
+        return min(owners, key=lambda stratum: stratum.df) if owners else None
+
+    def df(self, contrast: Floats) -> float:
+        """Return the degrees of freedom of a contrast."""
+        facts = self.model.facts
+        moved = facts.covariance @ contrast
+        residual = float(moved @ facts.first[-1] @ moved)
+        strata = self.parts(contrast)
+        owner = self.owner(strata)
+        if owner is not None:
+            nested = [s for s in strata if s is not owner and _above(s.grouping, owner.grouping) is not None]
+            share = min(owner.share, residual)
+            total = owner.part + share + sum(stratum.part for stratum in nested)
+            residual -= share
+            rest = [s for s in strata if s is not owner and s not in nested]
+            strata = [*rest, replace(owner, part=total)]
+        parts = np.array([stratum.part for stratum in strata] + [residual])
+        dfs = np.array([max(1.0, stratum.df) for stratum in strata] + [1.0])
+        if residual > 1e-9 * parts.sum():
+            dfs[-1] = _residual_df(self.model)
+        return float(parts.sum() ** 2 / (parts**2 / dfs).sum())
 
 
 def _stratum(
     grouping: _Grouping, groupings: Sequence[_Grouping], rates: Floats, loads: Floats, contrast: Floats
 ) -> _Stratum:
     """Return one grouping's part of a contrast; ``loads`` are Z'a of its weights a, shape [l, k]."""
-    part = max(0.0, sum(float(rates[span].sum()) for span in grouping.parameters))
+    part = sum(float(rates[span].sum()) for span in grouping.parameters)
     coefficients = np.einsum("gab,gb->ga", grouping.inverse, loads)
     axis = np.linalg.svd(coefficients, full_matrices=False)[2][0]
     contains = np.abs(grouping.inside.T @ contrast).max(initial=0.0) > 1e-6 * np.abs(contrast).max()
@@ -170,7 +241,15 @@ def _grouping(model: GaussianModel, members: Sequence[int], ends: NDArray[np.int
     inside = vectors[:, sizes < 1e-8]
     parameters = tuple(slice(int(ends[m]) - len(directions(blocks[m].width)), int(ends[m])) for m in members)
     return _Grouping(
-        index, groups, tuple(names), inverse, solved @ inside, inside, np.hstack(places), parameters
+        index,
+        groups,
+        tuple(names),
+        inverse,
+        solved @ inside,
+        inside,
+        np.hstack(places),
+        parameters,
+        tuple(blocks[member].term for member in members),
     )
 
 

@@ -23,7 +23,7 @@ Floats = NDArray[np.float64]
 
 
 def joint_tests(fit: MixedFit, *, df: str = "strata", force: bool = False) -> pd.DataFrame:
-    """Test each term of the fixed part: are all its effects zero, averaged over the other factors?
+    """Test each term of the fixed part: that its effects, averaged over the other factors, are all zero.
 
     Parameters
     ----------

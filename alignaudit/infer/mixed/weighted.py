@@ -18,146 +18,13 @@ from scipy import sparse
 from scipy.linalg import blas, lapack
 
 from alignaudit.errors import FitError
-from alignaudit.infer.mixed.criterion import block_rows, dense, lower_times_rows, sum_of_blocks, times_lower
-from alignaudit.infer.mixed.design import MixedDesign
-from alignaudit.infer.mixed.products import LARGE, SPARSE_BELOW, Block
+from alignaudit.infer.mixed.algebra import block_rows, dense, lower_times_rows, sum_of_blocks, times_lower
+from alignaudit.infer.mixed.layout import Layout
+from alignaudit.infer.mixed.products import LARGE, SPARSE_BELOW
 
-__all__ = [
-    "Layout",
-    "Spread",
-    "Weighted",
-    "layout",
-    "multiply_gram",
-    "solve",
-    "spread",
-    "weigh",
-]
+__all__ = ["Spread", "Weighted", "multiply_gram", "solve", "spread", "weigh"]
 
 Floats = NDArray[np.float64]
-Places = NDArray[np.intp]
-
-
-@dataclass(frozen=True, slots=True)
-class _Entries:
-    """Some entries of G: their rows and columns, and the sparse matrix that gives them from the weights."""
-
-    rows: Places
-    columns: Places
-    of_weights: Any
-
-
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """What of the random effects does not depend on the weights.
-
-    Attributes
-    ----------
-    first
-        The widest term, eliminated group by group.
-    rest
-        The other terms, r effects in all.
-    random
-        Shape [n, q], sparse: columns of all effects, the eliminated term's first, each of root mean
-        square 1.
-    scales
-        Root mean square of each column in the data, by block.
-    index, values
-        Shapes [n] and [n, k]: group and columns of the eliminated term.
-    places, loads
-        Shape [n, s]: the effects of the other terms that each row has, and their columns.
-    saturated
-        Whether the eliminated term has one effect for every row.
-    entries
-        Of Z1'WZ1, Z1'WZ2 and Z2'WZ2.
-    """
-
-    first: Block
-    rest: tuple[Block, ...]
-    random: Any
-    scales: tuple[Floats, ...]
-    index: Places
-    values: Floats
-    places: Places
-    loads: Floats
-    saturated: bool
-    entries: tuple[_Entries, _Entries, _Entries]
-
-    @property
-    def blocks(self) -> tuple[Block, ...]:
-        """Return all terms, the eliminated one first."""
-        return (self.first, *self.rest)
-
-    @property
-    def r(self) -> int:
-        """Return the number of effects that are not eliminated."""
-        return sum(block.size for block in self.rest)
-
-
-def layout(design: MixedDesign) -> Layout:
-    """Return the layout of a design's random effects, the widest term first.
-
-    Parameters
-    ----------
-    design
-        The model.
-
-    Returns
-    -------
-    Layout
-        Terms but the first in the order of the design.
-    """
-    widest = int(np.argmax([term.size for term in design.terms]))
-    order = [widest, *(t for t in range(len(design.terms)) if t != widest)]
-    scales = tuple(np.sqrt(np.mean(design.terms[t].values ** 2, axis=0)) for t in order)
-    blocks, places, loads, start = [], [], [], 0
-    for number, t in enumerate(order):
-        term = design.terms[t]
-        k, begin = len(term.columns), 0 if number == 0 else start
-        blocks.append(Block(t, len(term.levels), k, slice(begin, begin + term.size)))
-        start = 0 if number == 0 else begin + term.size
-        places.append(begin + term.index[:, None] * k + np.arange(k))
-        loads.append(term.values / scales[number])
-    first, values = blocks[0], loads[0]
-    all_places = np.hstack([places[0], *(place + first.size for place in places[1:])])
-    all_loads = np.hstack(loads)
-    n, width = all_places.shape
-    size = first.size + start
-    random = sparse.csr_matrix(
-        (all_loads.ravel(), all_places.ravel(), np.arange(0, n * width + 1, width)), shape=(n, size)
-    )
-    return Layout(
-        first=first, rest=tuple(blocks[1:]), random=random, scales=scales, index=design.terms[widest].index,
-        values=values, places=all_places[:, first.width :] - first.size, loads=all_loads[:, first.width :],
-        saturated=first.width == 1 and first.groups == n, entries=_all_entries(all_places, all_loads, first, size),
-    )  # fmt: skip
-
-
-def _all_entries(
-    places: Places, loads: Floats, first: Block, size: int
-) -> tuple[_Entries, _Entries, _Entries]:
-    """Return the maps from weights to the lower triangles of Z1'WZ1 and Z2'WZ2, and to Z1'WZ2."""
-    k, width = first.width, places.shape[1]
-    own = [(a, b) for a in range(k) for b in range(a + 1)]
-    crossed = [(a, b) for a in range(k) for b in range(k, width)]
-    others = [(a, b) for a in range(k, width) for b in range(k, a + 1)]
-    shift = np.array([0] * k + [first.size] * (width - k), dtype=np.intp)
-    own_entries, crossed_entries, other_entries = (
-        _entries(places - shift, loads, pairs, size) for pairs in (own, crossed, others)
-    )
-    return own_entries, crossed_entries, other_entries
-
-
-def _entries(places: Places, loads: Floats, pairs: Sequence[tuple[int, int]], size: int) -> _Entries:
-    n = len(places)
-    if not pairs:
-        none = np.zeros(0, dtype=np.intp)
-        return _Entries(none, none, sparse.csr_matrix((0, n)))
-    keys = np.concatenate([places[:, a] * size + places[:, b] for a, b in pairs])
-    data = np.concatenate([loads[:, a] * loads[:, b] for a, b in pairs])
-    present, inverse = np.unique(keys, return_inverse=True)
-    rows = np.tile(np.arange(n), len(pairs))
-    of_weights = sparse.csr_matrix((data, (inverse, rows)), shape=(len(present), n))
-    return _Entries(present // size, present % size, of_weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +88,7 @@ def weigh(effects: Layout, weights: Floats, roots: Sequence[Floats]) -> Weighted
 
     References
     ----------
-    Bates, Mächler, Bolker & Walker (2015), J. Statistical Software 67(1), eqs. 18-24 (penalised least
+    Bates, Mächler, Bolker & Walker (2015), J. Statistical Software 67(1), section 3 (penalised least
     squares in the roots).
     """
     own, crossed, others = _gram(effects, weights)
@@ -364,14 +231,13 @@ def spread(at: Weighted) -> Spread:
         part, k = block.place, block.width
         places = np.arange(part.start, part.stop).reshape(block.groups, k)
         groups.append(inner[places[:, :, None], places[:, None, :]])
-        gram = np.array(
-            [
-                [np.vdot(explained[:, part][:, a::k], explained[:, part][:, b::k]) for b in range(k)]
-                for a in range(k)
-            ]
-        )
-        information.append(sum_of_blocks(block, at.reduced[part, part]) - gram)
+        information.append(sum_of_blocks(block, at.reduced[part, part]) - _inner_sums(k, explained[:, part]))
     return Spread(rows, tuple(groups), tuple(information))
+
+
+def _inner_sums(k: int, columns: Floats) -> Floats:
+    """Return the sums over groups of the k × k diagonal blocks of columns' columns."""
+    return np.array([[np.vdot(columns[:, a::k], columns[:, b::k]) for b in range(k)] for a in range(k)])
 
 
 def _rest_rows(effects: Layout, inner: Floats) -> Floats:
