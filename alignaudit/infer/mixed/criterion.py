@@ -254,7 +254,8 @@ def _eliminate(products: CrossProducts, root: Floats, variance: float | None) ->
     log_det = -2 * float(np.log(np.diagonal(half, axis1=1, axis2=2)).sum())
     left = root @ np.swapaxes(half, 1, 2)
     gain = left @ np.swapaxes(left, 1, 2)
-    return gain, np.eye(products.first.width) - G @ gain, log_det
+    covariance = root @ root.T
+    return gain, np.linalg.inv(np.eye(products.first.width) + G @ covariance), log_det
 
 
 def _inner(blocks: Sequence[Block], roots: Roots, reduced: Floats) -> Floats:

@@ -26,6 +26,9 @@ __all__ = ["Counts", "Pointwise", "beta_binomial", "binomial", "counts"]
 
 Floats = NDArray[np.float64]
 
+FARTHEST = 200.0
+"""Logit beyond which the beta-binomial is taken as constant: the cube of its share would underflow."""
+
 HEAD = 10
 """Terms of a sum that are added one by one."""
 
@@ -211,7 +214,8 @@ def beta_binomial(data: Counts, predictor: Floats, dispersion: float) -> Pointwi
     0.333333333333
     """
     y, n = data.successes, data.trials
-    share, other = special.expit(predictor), special.expit(-predictor)
+    bounded = np.clip(predictor, -FARTHEST, FARTHEST)
+    share, other = special.expit(bounded), special.expit(-bounded)
     a, b = _sums(share, dispersion, y), _sums(other, dispersion, n - y)
     c = _sums(np.ones_like(data.sizes), dispersion, data.sizes)
     v, tilt = share * other, other - share

@@ -41,6 +41,9 @@ Floats = NDArray[np.float64]
 GAP = 1e-9
 """Largest deviance that may still be gained, by the quadratic model, at a certified optimum."""
 
+CLOSE = 1e-6
+"""Deviance still to gain below which rounding hides it from a line search."""
+
 MULTIPLIER = -1e-5
 """Smallest multiplier of a certified optimum, relative to the information about that covariance."""
 
@@ -177,22 +180,21 @@ def minimise(
     roots = _descend(evaluate, roots)
     restarts = 0
     while True:
-        roots, at, curved, step = _polish(evaluate, roots)
-        worst, multipliers, direction = _multipliers(products, curved.slopes)
+        end = _polish(evaluate, roots)
+        worst, multipliers, direction = _multipliers(products, end.curved.slopes)
         if min(multipliers) >= MULTIPLIER or restarts == ESCAPES:
             break
-        better = _escape(evaluate, at, worst, direction, roots)
+        better = _escape(evaluate, end.at, worst, direction, end.roots)
         if better is None:
             break
         roots, restarts = _descend(evaluate, better), restarts + 1
-    gradient, hessian, gap = step
     certificate = Certificate(
-        passed=bool(min(multipliers) >= MULTIPLIER and gap <= GAP * max(1.0, products.n / 1000)),
-        gradient_norm=float(np.abs(gradient).max()), deviance_gap=gap, multipliers=multipliers,
-        hessian_eigenvalues=tuple(float(value) for value in np.linalg.eigvalsh(hessian)),
+        passed=bool(min(multipliers) >= MULTIPLIER and end.gap <= GAP * max(1.0, products.n / 1000)),
+        gradient_norm=float(np.abs(end.gradient).max()), deviance_gap=end.gap, multipliers=multipliers,
+        hessian_eigenvalues=tuple(float(value) for value in np.linalg.eigvalsh(end.hessian)),
         restarts=restarts, evaluations=evaluate.number,
     )  # fmt: skip
-    return Optimum(roots, at, curved, certificate)
+    return Optimum(end.roots, end.at, end.curved, certificate)
 
 
 def _descend(evaluate: _Count, roots: Sequence[Floats]) -> tuple[Floats, ...]:
@@ -228,24 +230,43 @@ def root_gradient(first: Slopes, roots: Sequence[Floats]) -> Floats:
     return pack([2 * d @ root for d, root in zip(first.by_covariance, roots, strict=True)])
 
 
-def _polish(
-    evaluate: _Count, roots: tuple[Floats, ...]
-) -> tuple[tuple[Floats, ...], Factorisation, Curvature, tuple[Floats, Floats, float]]:
-    """Take Newton steps to the stationary point nearby, and try zero where a root is almost zero."""
+@dataclass(frozen=True, slots=True)
+class _Polished:
+    """A point of the search with its derivatives by the packed roots."""
+
+    roots: tuple[Floats, ...]
+    at: Factorisation
+    curved: Curvature
+    gradient: Floats
+    hessian: Floats
+    gap: float
+
+
+def _polish(evaluate: _Count, roots: tuple[Floats, ...]) -> _Polished:
+    """Take Newton steps to the stationary point nearby, and try zero where a root is almost zero.
+
+    Very near the optimum the deviance no longer resolves the steps' gains; there they are taken as
+    long as the gain that the quadratic model expects falls.
+    """
     products = evaluate.products
     roots, at = _canonical(evaluate, roots)
+    best: _Polished | None = None
     for _ in range(NEWTON_STEPS):
         curved = curvature(products, at)
         gradient = root_gradient(curved.slopes, roots)
         hessian = root_hessian(products, at, curved, roots)
         step, gap = _newton_step(gradient, hessian)
-        if gap <= 1e-3 * GAP:
+        if best is not None and best.gap < CLOSE and gap >= best.gap:
             break
-        trial = _line_search(evaluate, roots, at, step)
+        best = _Polished(roots, at, curved, gradient, hessian, gap)
+        trial = None
+        if gap > 1e-3 * GAP:
+            trial = _line_search(evaluate, roots, at, step, near=gap < CLOSE)
         if trial is None:
             break
         roots, at = _canonical(evaluate, trial)
-    return roots, at, curved, (gradient, hessian, gap)
+    assert best is not None
+    return best
 
 
 def _canonical(evaluate: _Count, roots: tuple[Floats, ...]) -> tuple[tuple[Floats, ...], Factorisation]:
@@ -296,9 +317,9 @@ def _newton_step(gradient: Floats, hessian: Floats) -> tuple[Floats, float]:
 
 
 def _line_search(
-    evaluate: _Count, roots: tuple[Floats, ...], at: Factorisation, step: Floats
+    evaluate: _Count, roots: tuple[Floats, ...], at: Factorisation, step: Floats, *, near: bool
 ) -> tuple[Floats, ...] | None:
-    """Return the first of ever shorter steps that lowers the deviance, or None."""
+    """Return the first of ever shorter steps that lowers the deviance, or None; near the end the whole step."""
     blocks, theta = evaluate.products.blocks, pack(roots)
     for halving in range(12):
         trial = unpack(theta + step / 2**halving, blocks)
@@ -306,7 +327,7 @@ def _line_search(
             there = evaluate(trial)
         except FitError:
             continue
-        if there.deviance < at.deviance + (1e-10 if halving == 0 else 0.0):
+        if near or there.deviance < at.deviance:
             return trial
     return None
 

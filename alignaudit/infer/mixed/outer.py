@@ -248,7 +248,7 @@ def _polish(criterion: Criterion, x: Floats) -> tuple[Floats, Approximation, Der
         step, gap = _newton_step(gradient, hessian)
         if gap <= 1e-3 * GAP:
             break
-        fresh = gap < 1e-3 * before and gap < 1e-4
+        fresh = gap < 1e-3 * before and gap < 1e-6
         before = gap
         moved = _line_search(criterion, x, at, step)
         if moved is None:
