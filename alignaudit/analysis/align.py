@@ -121,7 +121,9 @@ def tail(
     cells = to_cells(after, grid, "unit")
     languages = sorted({str(level) for level in after["language"]})
     found = tail_values(_halves(cells, languages), share=share, leave_out=True)
-    chosen = tuple(name for name, used in zip(languages, found.chosen.any(axis=0), strict=True) if used)
+    chosen = tuple(
+        name for name, used in zip(languages, found.chosen.any(axis=0).tolist(), strict=True) if used
+    )
     return Cells(cells.arms, cells.pairs, ("tail",), found.values[:, :, None]), chosen
 
 

@@ -16,7 +16,7 @@ from alignaudit.infer.crossed import crossed_paired_contrast
 from alignaudit.infer.equivalence import Equivalence, two_one_sided_tests
 from alignaudit.infer.paired import Population
 from alignaudit.infer.permutation import sign_flip_test
-from alignaudit.infer.power import detectable_effect
+from alignaudit.infer.student import detectable_effect
 from alignaudit.infer.variance_robust import robust_log_sd_ratio
 
 __all__ = ["Numbers", "Settings", "location_numbers", "spread_numbers"]

@@ -167,8 +167,8 @@ def _components(model: GaussianModel) -> dict[str, float]:
         term.group: float(covariance[0, 0])
         for term, covariance in zip(model.design.terms, model.covariances(), strict=True)
     }
-    ordered = {name: by_group[name] for name in ("run", "language") if name in by_group}
-    return {**ordered, "residual": model.residual_variance}
+    names = [name for name in ("run", "language") if name in by_group]
+    return {name: by_group[name] for name in names} | {"residual": model.residual_variance}
 
 
 def _df_words(population: Population) -> str:

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import integrate, optimize, stats
+from scipy import integrate, stats
 
 from alignaudit.errors import FitError
 from alignaudit.infer.paired import Population, balanced_paired_contrast
+from alignaudit.infer.student import detectable_effect, student_power
 
 __all__ = [
     "BalancedDesign",
     "Precision",
     "Variances",
-    "detectable_effect",
     "equivalence_power",
     "minimum_detectable_effect",
     "pilot_variances",
@@ -197,60 +197,7 @@ def power(design: BalancedDesign, *, effect: float, runs: int) -> float:
     0.81
     """
     found = precision(design, runs=runs)
-    return _t_power(abs(effect) / found.standard_error, found.df, design.alpha)
-
-
-def _t_power(shift: float, df: float, alpha: float) -> float:
-    """Return the power of the two-sided t test of an effect of ``shift`` standard errors."""
-    critical = float(stats.t.ppf(1 - alpha / 2, df))
-    right = float(stats.nct.sf(critical, df, shift))
-    wrong = float(stats.nct.sf(critical, df, -shift))  # nct.cdf(-critical, df, shift) may be NaN
-    return right + wrong
-
-
-def detectable_effect(standard_error: float, df: float, *, alpha: float = 0.05, wanted: float = 0.8) -> float:
-    """Return the smallest true effect that a two-sided t test finds with the wanted power.
-
-    Parameters
-    ----------
-    standard_error
-        Of the estimate, above 0, any unit.
-    df
-        Degrees of freedom of the test, above 0.
-    alpha
-        Level of the test.
-    wanted
-        Power, above alpha and below 1.
-
-    Returns
-    -------
-    float
-        Unit of the standard error, by the noncentral t distribution.
-
-    Raises
-    ------
-    FitError
-        If such a power cannot be asked for, or the standard error is not above 0.
-
-    References
-    ----------
-    Bloom (1995), Evaluation Review 19, 547-556 (minimum detectable effects).
-
-    Examples
-    --------
-    >>> round(detectable_effect(1.0, 1e6), 3)  # the normal limit, 1.960 + 0.842
-    2.802
-    """
-    if not (standard_error > 0 and df > 0 and 0 < alpha < wanted < 1):
-        raise FitError(
-            f"no effect is found with power {wanted:g} at level {alpha:g} with a standard error of "
-            f"{standard_error:g} and {df:g} degrees of freedom.",
-            where="power",
-        )
-    last = 1.0
-    while _t_power(last, df, alpha) < wanted:
-        last *= 2
-    return standard_error * float(optimize.brentq(lambda shift: _t_power(shift, df, alpha) - wanted, 0, last))
+    return student_power(abs(effect) / found.standard_error, found.df, design.alpha)
 
 
 def equivalence_power(design: BalancedDesign, *, bound: float, runs: int, effect: float = 0.0) -> float:

@@ -1,13 +1,15 @@
-"""The t test and t interval of one estimate with a standard error and degrees of freedom."""
+"""The t test and t interval of one estimate with a standard error and degrees of freedom, and its power."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 
-from scipy import stats
+from scipy import optimize, stats
 
-__all__ = ["StudentTest", "student_test"]
+from alignaudit.errors import FitError
+
+__all__ = ["StudentTest", "detectable_effect", "student_power", "student_test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,3 +64,77 @@ def student_test(estimate: float, standard_error: float, df: float, *, conf_leve
     half = float(stats.t.ppf(0.5 + conf_level / 2, df)) * standard_error
     p_value = 2 * float(stats.t.sf(abs(statistic), df))
     return StudentTest(statistic, p_value, estimate - half, estimate + half)
+
+
+def student_power(shift: float, df: float, alpha: float) -> float:
+    """Return the power of the two-sided t test.
+
+    Parameters
+    ----------
+    shift
+        True effect in standard errors.
+    df
+        Degrees of freedom, above 0.
+    alpha
+        Level of the test.
+
+    Returns
+    -------
+    float
+        By the noncentral t distribution.
+
+    References
+    ----------
+    Johnson, Kotz & Balakrishnan (1995), Continuous Univariate Distributions 2, chapter 31.
+    """
+    critical = float(stats.t.ppf(1 - alpha / 2, df))
+    right = float(stats.nct.sf(critical, df, shift))
+    wrong = float(stats.nct.sf(critical, df, -shift))  # nct.cdf(-critical, df, shift) may be NaN
+    return right + wrong
+
+
+def detectable_effect(standard_error: float, df: float, *, alpha: float = 0.05, wanted: float = 0.8) -> float:
+    """Return the smallest true effect that a two-sided t test finds with the wanted power.
+
+    Parameters
+    ----------
+    standard_error
+        Of the estimate, above 0, any unit.
+    df
+        Degrees of freedom of the test, above 0.
+    alpha
+        Level of the test.
+    wanted
+        Power, above alpha and below 1.
+
+    Returns
+    -------
+    float
+        Unit of the standard error, by the noncentral t distribution.
+
+    Raises
+    ------
+    FitError
+        If such a power cannot be asked for, or the standard error is not above 0.
+
+    References
+    ----------
+    Bloom (1995), Evaluation Review 19, 547-556 (minimum detectable effects).
+
+    Examples
+    --------
+    >>> round(detectable_effect(1.0, 1e6), 3)  # the normal limit, 1.960 + 0.842
+    2.802
+    """
+    if not (standard_error > 0 and df > 0 and 0 < alpha < wanted < 1):
+        raise FitError(
+            f"no effect is found with power {wanted:g} at level {alpha:g} with a standard error of "
+            f"{standard_error:g} and {df:g} degrees of freedom.",
+            where="power",
+        )
+    last = 1.0
+    while student_power(last, df, alpha) < wanted:
+        last *= 2
+    return standard_error * float(
+        optimize.brentq(lambda shift: student_power(shift, df, alpha) - wanted, 0, last)
+    )

@@ -86,11 +86,12 @@ def estimands_table(source: ReportInput) -> Table:
 
 def _shrunken(one: Effect) -> str:
     """Return the predicted effect of a language with its interval, in the unit of the effect."""
-    values = [one.source.get(key) for key in ("shrunken", "shrunken_low", "shrunken_high")]
-    if any(value is None or pd.isna(value) for value in values):
+    keys = ("shrunken", "shrunken_low", "shrunken_high")
+    values = [float("nan") if one.source.get(key) is None else float(one.source[key]) for key in keys]
+    if any(pd.isna(value) for value in values):
         return "–"
     factor = 100.0 if one.unit == "points" else 1.0
-    middle, low, high = (signed(factor * float(value), one.digits) for value in values)
+    middle, low, high = (signed(factor * value, one.digits) for value in values)
     return f"{middle} [{low}, {high}]"
 
 
@@ -130,8 +131,8 @@ def languages_table(source: ReportInput) -> Table:
     what = "; ".join(dict.fromkeys(f"{e.name}, {e.direction}, in {e.unit}" for e in effects))
     notes = (
         f"Estimates: {what}. p (BH) is adjusted over languages by Benjamini and Hochberg, "
-        "intervals are not adjusted. Shrunken: the effect predicted by the mixed model of all languages, which "
-        "pulls each towards their mean the more the less its own runs tell, with a prediction interval.",
+        "intervals are not adjusted. Shrunken: the effect predicted by the mixed model of all languages, "
+        "which pulls each towards their mean the more the less its own runs tell, with its interval.",
     )
     return Table("language-effects", "Effect of the schedule in each language", frame, fields, notes)
 

@@ -255,7 +255,8 @@ def _eliminate(products: CrossProducts, root: Floats, variance: float | None) ->
     left = root @ np.swapaxes(half, 1, 2)
     gain = left @ np.swapaxes(left, 1, 2)
     covariance = root @ root.T
-    return gain, np.linalg.inv(np.eye(products.first.width) + G @ covariance), log_det
+    keep = np.asarray(np.linalg.inv(np.eye(products.first.width) + G @ covariance))
+    return gain, keep, log_det
 
 
 def _inner(blocks: Sequence[Block], roots: Roots, reduced: Floats) -> Floats:

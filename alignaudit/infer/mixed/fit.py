@@ -16,6 +16,8 @@ from alignaudit.infer.mixed.contrast import contrasts, tidy_table
 from alignaudit.infer.mixed.describe import describe_fit
 from alignaudit.infer.mixed.design import MixedDesign, build_design
 from alignaudit.infer.mixed.effects import effects_table, reliability_table, share_table
+from alignaudit.infer.mixed.generalised import fit_generalised
+from alignaudit.infer.mixed.generalised_fit import GeneralisedFit, generalised_result
 from alignaudit.infer.mixed.heteroscedastic import ResidualStrata, fit_strata
 from alignaudit.infer.mixed.model import GaussianModel, fit_gaussian, variance_table
 from alignaudit.infer.mixed.optimise import Certificate
@@ -23,7 +25,8 @@ from alignaudit.infer.mixed.optimise import Certificate
 __all__ = ["MixedFit", "fit_mixed"]
 
 Floats = NDArray[np.float64]
-FAMILIES = ("gaussian", "binomial", "beta-binomial")
+Family = Literal["gaussian", "binomial", "beta-binomial"]
+FAMILIES: tuple[Family, ...] = ("gaussian", "binomial", "beta-binomial")
 
 
 @dataclass(frozen=True)
@@ -214,12 +217,12 @@ def fit_mixed(
     data: pd.DataFrame,
     *,
     method: Literal["reml", "ml"] = "reml",
-    family: str = "gaussian",
+    family: Family = "gaussian",
     weights: str | Sequence[float] | None = None,
     offset: str | Sequence[float] | None = None,
     residuals: str | None = None,
     levels: Mapping[str, Sequence[str]] | None = None,
-) -> MixedFit:
+) -> MixedFit | GeneralisedFit:
     """Fit a mixed model with crossed or nested random effects to a data frame.
 
     Parameters
@@ -230,19 +233,21 @@ def fit_mixed(
         One row per observation. The first level of a factor is the reference: the first of ``levels``,
         else of the column's categories, else the first to appear, never the first of the alphabet.
     method
-        ``reml`` for estimates and tests, ``ml`` to compare fixed parts by likelihood.
+        ``reml`` for estimates and tests, ``ml`` to compare fixed parts by likelihood; counts are
+        always fitted by (approximate) full likelihood.
     family
-        ``gaussian``.
+        ``gaussian``; or ``binomial`` or ``beta-binomial`` with logit link, for a response of 0 and 1,
+        ``cbind(successes, failures)``, or shares whose ``weights`` are their trials.
     weights, offset
         A column or one number per row: precision weights, and a known part of the mean.
     residuals
-        A column whose groups have residual variances of their own.
+        A column whose groups have residual variances of their own (gaussian only).
     levels
         Order of the levels of some factors.
 
     Returns
     -------
-    MixedFit
+    MixedFit or GeneralisedFit
         With a certificate of optimality; without it there are no p-values.
 
     Raises
@@ -270,7 +275,14 @@ def fit_mixed(
         raise UsageError(f'there is no method "{method}".', hint='Choose "reml" or "ml".')
     if family not in FAMILIES:
         raise UsageError(f'there is no family "{family}".', hint=did_you_mean(family, FAMILIES))
-    design = build_design(formula, data, weights=weights, offset=offset, residuals=residuals, levels=levels)
+    counts = family != "gaussian"
+    if counts and residuals is not None:
+        raise UsageError(f"a {family} model has no residual variance to differ by {residuals}.")
+    design = build_design(
+        formula, data, weights=weights, offset=offset, residuals=residuals, levels=levels, saturated=counts
+    )
+    if family == "binomial" or family == "beta-binomial":
+        return generalised_result(design, fit_generalised(design, family), _notes(design))
     if residuals is not None:
         return _result(*fit_strata(design, residuals, reml=method == "reml"), method=method)
     return _result(fit_gaussian(design, reml=method == "reml"), method=method)

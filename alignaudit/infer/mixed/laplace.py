@@ -39,6 +39,9 @@ CONVERGED = 1e-18
 ALMOST = 1e-12
 """Decrement, relative to the loss, that rounding may leave behind."""
 
+TRUSTED = 1e-8
+"""Decrement, relative to the loss, below which a step is taken without a look at the loss."""
+
 STEPS = 200
 HALVINGS = 30
 
@@ -162,14 +165,10 @@ def approximate(
     for _ in range(STEPS):
         weighted = _weigh(model, state, roots)
         effects, pull, decrement = _target(model, weighted, state)
-        if decrement <= CONVERGED:
+        size = 1 + abs(state.points.loss)
+        if decrement <= CONVERGED or (decrement <= ALMOST * size and decrement > before / 10):
             return _finish(weighted, state)
-        almost = decrement <= ALMOST * (1 + abs(state.points.loss))
-        moved = (
-            None if almost and decrement > before / 10 else _search(model, state, effects, pull, dispersion)
-        )
-        if moved is None and almost:
-            return _finish(weighted, state)
+        moved = _search(model, state, effects, pull, dispersion, trusted=decrement <= TRUSTED * size)
         if moved is None:
             break
         state, before = moved, decrement
@@ -219,11 +218,10 @@ def _target(model: Model, weighted: Weighted, state: _State) -> tuple[Floats, Fl
     return effects, load - multiply_gram(weighted, effects), decrement
 
 
-def _search(model: Model, state: _State, effects: Floats, pull: Floats, dispersion: float) -> _State | None:
+def _search(
+    model: Model, state: _State, effects: Floats, pull: Floats, dispersion: float, *, trusted: bool
+) -> _State | None:
     """Return the first of ever shorter steps that does not raise the penalised loss, or None."""
-    old, limit = state.objective, state.objective
-    if np.isfinite(old):
-        limit += 1e-13 * abs(old)
     share = 1.0
     for _ in range(HALVINGS):
         u, d = effects, pull
@@ -232,7 +230,7 @@ def _search(model: Model, state: _State, effects: Floats, pull: Floats, dispersi
             d = state.pull + share * (pull - state.pull)
         predictor = state.mean + model.effects.random @ u
         moved = _State(state.mean, predictor, u, d, model.pointwise(predictor, dispersion))
-        if moved.objective <= limit or (state.effects is None and np.isfinite(moved.objective)):
+        if moved.objective <= state.objective or (trusted and np.isfinite(moved.objective)):
             return moved
         share /= 2
     return None

@@ -97,7 +97,7 @@ class GaussianModel:
     def coefficients(self) -> Floats:
         """Return the fixed effects, shape [p]."""
         p = self.products
-        return np.linalg.solve(self.rows.triangle, p.ols + p.unit * self.optimum.at.beta)
+        return np.asarray(np.linalg.solve(self.rows.triangle, p.ols + p.unit * self.optimum.at.beta))
 
     @cached_property
     def facts(self) -> Information:
@@ -131,7 +131,7 @@ class GaussianModel:
 
     def in_basis(self, contrasts: Floats) -> Floats:
         """Return contrasts of the fixed effects as rows over the orthonormal basis, shape [r, p]."""
-        return np.linalg.solve(self.rows.triangle.T, np.atleast_2d(contrasts).T).T
+        return np.asarray(np.linalg.solve(self.rows.triangle.T, np.atleast_2d(contrasts).T).T)
 
     @cached_property
     def covariance(self) -> Floats:

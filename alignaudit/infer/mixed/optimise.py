@@ -142,7 +142,6 @@ def minimise(
     *,
     reml: bool,
     start: Sequence[Floats] | None = None,
-    certify: bool = True,
 ) -> Optimum:
     """Minimise the profiled deviance over the covariances of the random effects.
 
@@ -154,8 +153,6 @@ def minimise(
         Restricted or full likelihood.
     start
         Standardised roots to start from, in the order of the blocks; by default half the identity.
-    certify
-        Whether to polish by Newton's method and test the conditions of an optimum.
 
     Returns
     -------
@@ -319,7 +316,7 @@ def _newton_step(gradient: Floats, hessian: Floats) -> tuple[Floats, float]:
 def _line_search(
     evaluate: _Count, roots: tuple[Floats, ...], at: Factorisation, step: Floats, *, near: bool
 ) -> tuple[Floats, ...] | None:
-    """Return the first of ever shorter steps that lowers the deviance, or None; near the end the whole step."""
+    """Return the first of ever shorter steps that lowers the deviance, or None; near the end all of it."""
     blocks, theta = evaluate.products.blocks, pack(roots)
     for halving in range(12):
         trial = unpack(theta + step / 2**halving, blocks)

@@ -234,7 +234,9 @@ def _grouping(model: GaussianModel, members: Sequence[int], ends: NDArray[np.int
         places.append(np.arange(span.start, span.stop).reshape(groups, block.width))
         names += terms[block.term].columns
     columns = np.hstack(values)
-    inverse = np.linalg.pinv(_by_group(columns, columns, index, groups), rcond=1e-10, hermitian=True)
+    inverse = np.asarray(
+        np.linalg.pinv(_by_group(columns, columns, index, groups), rcond=1e-10, hermitian=True)
+    )
     crossed = _by_group(columns, model.rows.basis, index, groups)
     solved = inverse @ crossed
     sizes, vectors = np.linalg.eigh(np.eye(crossed.shape[2]) - np.einsum("gap,gaq->pq", crossed, solved))

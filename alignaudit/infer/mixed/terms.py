@@ -96,7 +96,7 @@ def _type_three(design: MixedDesign) -> list[tuple[str, Floats]]:
     text = _sum_coded(design.formula.fixed, factors)
     summed = model_matrix(text, design.frame, na_action="raise", context={})
     transform = np.linalg.lstsq(np.asarray(summed, dtype=np.float64), design.fixed, rcond=None)[0]
-    inverse = np.linalg.inv(design.fixed.T @ design.fixed)
+    inverse = np.asarray(np.linalg.inv(design.fixed.T @ design.fixed))
     spans = zip(specification.term_slices.items(), summed.model_spec.term_slices.values(), strict=True)
     return [
         (str(term), _uncorrelated(transform[summed_span], own, inverse))
@@ -110,7 +110,7 @@ def _uncorrelated(hypothesis: Floats, own: slice, inverse: Floats) -> Floats:
     leading = hypothesis[:, own]
     rows = hypothesis
     if leading.shape[0] == leading.shape[1] and np.linalg.matrix_rank(leading) == len(leading):
-        rows = np.linalg.solve(leading, hypothesis)
+        rows = np.asarray(np.linalg.solve(leading, hypothesis))
     lower = np.linalg.cholesky(np.linalg.inv(rows @ inverse @ rows.T))
     return (lower / np.diagonal(lower)).T @ rows
 
