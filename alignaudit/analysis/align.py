@@ -121,9 +121,7 @@ def tail(
     cells = to_cells(after, grid, "unit")
     languages = sorted({str(level) for level in after["language"]})
     found = tail_values(_halves(cells, languages), share=share, leave_out=True)
-    chosen = tuple(
-        name for name, used in zip(languages, found.chosen.any(axis=0).tolist(), strict=True) if used
-    )
+    chosen = tuple(languages[int(place)] for place in np.flatnonzero(found.chosen.any(axis=0)))
     return Cells(cells.arms, cells.pairs, ("tail",), found.values[:, :, None]), chosen
 
 

@@ -15,8 +15,8 @@ FIELDS = [
     "estimand", "title", "metric", "unit", "stage", "layer", "pooling", "centred", "contrast", "estimate",
     "conf_low", "conf_high", "conf_level", "df", "df_method", "statistic", "p_value", "p_adjusted",
     "sign_flip_p_value", "sign_flip_min_p", "equivalence_bound", "equivalence_p_value", "detectable_effect",
-    "n_runs", "n_pairs", "n_languages", "population", "over", "method", "variance_components", "verdict", "rule", "status",
-    "arm_values",
+    "n_runs", "n_pairs", "n_languages", "population", "over", "method", "variance_components", "verdict",
+    "rule", "status", "arm_values",
 ]  # fmt: skip
 
 

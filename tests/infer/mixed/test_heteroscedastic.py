@@ -210,9 +210,9 @@ def test_a_group_with_a_single_row_is_refused():
 
 
 def test_a_group_without_residuals_is_refused():
-    """In arm p every row of a group has the same response, so its residual variance goes to zero."""
+    """In arm p every row of a group lies on its line exactly, so its residual variance goes to zero."""
     frame = DATA[2]
-    level = frame["g"].str[1:].astype(int) ** 1.5
-    frame = frame.assign(y=np.where(frame["arm"] == "p", level, frame["y"]))
+    line = frame["x"] + frame.groupby("g")["y"].transform("first")
+    frame = frame.assign(y=line + np.where(frame["arm"] == "p", 0.0, frame["y"] - frame["y"].mean()))
     with pytest.raises(FitError, match="goes to zero"):
-        fit_mixed("y ~ 1 + (1 | g)", frame, residuals="arm")
+        fit_mixed("y ~ x + arm + (1 | g)", frame, residuals="arm")
