@@ -7,47 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from alignaudit.errors import UsageError, did_you_mean
-
-__all__ = ["ADJUSTMENTS", "adjust", "benjamini_hochberg", "bonferroni", "holm"]
-
-ADJUSTMENTS = ("none", "holm", "bonferroni", "benjamini-hochberg")
-"""Names that :func:`adjust` knows."""
-
-
-def adjust(p_values: Sequence[float], method: str) -> NDArray[np.float64]:
-    """Return p-values adjusted by the method of that name.
-
-    Parameters
-    ----------
-    p_values
-        m p-values in any order; NaN as in :func:`holm`.
-    method
-        One of ``ADJUSTMENTS``.
-
-    Returns
-    -------
-    numpy.ndarray of float64, shape [m]
-
-    Raises
-    ------
-    UsageError
-        If the method is unknown.
-
-    Examples
-    --------
-    >>> adjust([0.01, 0.04], "bonferroni").tolist()
-    [0.02, 0.08]
-    """
-    if method == "none":
-        return np.array(p_values, dtype=np.float64)
-    if method == "holm":
-        return holm(p_values)
-    if method == "bonferroni":
-        return bonferroni(p_values)
-    if method == "benjamini-hochberg":
-        return benjamini_hochberg(p_values)
-    raise UsageError(f'there is no adjustment "{method}".', hint=did_you_mean(method, ADJUSTMENTS))
+__all__ = ["benjamini_hochberg", "bonferroni", "holm"]
 
 
 def bonferroni(p_values: Sequence[float]) -> NDArray[np.float64]:

@@ -126,7 +126,7 @@ def bootstrap_test(
     pick = _restricted if equal else _unrestricted
     null, full = pick(small), pick(large)
     for model in (null, full):
-        certified(model.optimum.certificate, force=force)
+        certified(model.certificate, force=force)
     if not np.array_equal(null.design.response, full.design.response):
         raise FitError("the models were not fitted to the same response.", hint="Fit both to the same rows.")
     statistic = max(0.0, 2 * (full.loglik - null.loglik))

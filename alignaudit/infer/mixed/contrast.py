@@ -88,7 +88,7 @@ def contrasts(
     method = _method(df)
     if method == "kenward-roger":
         model = model.restricted
-    certified(model.optimum.certificate, force=force)
+    certified(model.certificate, force=force)
     basis, facts = model.in_basis(rows), model.facts
     if method == "strata":
         variance, degrees = strata_tests(model, basis)
@@ -120,7 +120,7 @@ def joint_test(model: GaussianModel, rows: Floats, *, df: str, force: bool = Fal
     method = _method(df)
     if method == "kenward-roger":
         model = model.restricted
-    certified(model.optimum.certificate, force=force)
+    certified(model.certificate, force=force)
     basis = model.in_basis(rows)
     estimates = np.atleast_2d(rows) @ model.coefficients / math.sqrt(model.residual_variance)
     if method == "kenward-roger":

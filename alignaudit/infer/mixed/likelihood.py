@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
 from alignaudit.errors import FitError
+from alignaudit.infer.mixed.design import MixedDesign
 from alignaudit.infer.mixed.fit import MixedFit
+from alignaudit.infer.mixed.generalised_fit import GeneralisedFit
 from alignaudit.infer.mixed.model import GaussianModel, certified
+from alignaudit.infer.mixed.optimise import Certificate
 
 __all__ = [
     "LikelihoodRatio",
@@ -23,6 +27,19 @@ __all__ = [
 ]
 
 Floats = NDArray[np.float64]
+
+
+class _Likelihood(Protocol):
+    """What a likelihood ratio needs of a fit."""
+
+    @property
+    def design(self) -> MixedDesign: ...
+    @property
+    def theta(self) -> Floats: ...
+    @property
+    def loglik(self) -> float: ...
+    @property
+    def certificate(self) -> Certificate: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +68,16 @@ class LikelihoodRatio:
     loglik_large: float
 
 
-def likelihood_ratio_test(small: MixedFit, large: MixedFit, *, force: bool = False) -> LikelihoodRatio:
+def likelihood_ratio_test(
+    small: MixedFit | GeneralisedFit, large: MixedFit | GeneralisedFit, *, force: bool = False
+) -> LikelihoodRatio:
     """Test fixed effects that one model has and another, nested in it, has not.
 
     Parameters
     ----------
     small, large
-        Models of the same rows with the same random part; both are refitted by full likelihood
-        where they were not.
+        Models of the same rows and family with the same random part; linear ones are refitted by full
+        likelihood where they were not.
     force
         Go on although a fit is not certified.
 
@@ -77,7 +96,17 @@ def likelihood_ratio_test(small: MixedFit, large: MixedFit, *, force: bool = Fal
     Wilks (1938), Annals of Mathematical Statistics 9, 60-62; Pinheiro & Bates (2000), section 2.4.1
     (full likelihood only).
     """
-    first, second = small.model.unrestricted, large.model.unrestricted
+    if isinstance(small, GeneralisedFit) or isinstance(large, GeneralisedFit):
+        if not (isinstance(small, GeneralisedFit) and isinstance(large, GeneralisedFit)):
+            raise FitError("a linear model and one for counts cannot be compared by likelihood.")
+        if small.family != large.family:
+            raise FitError(f"a {small.family} and a {large.family} model differ in more than fixed effects.")
+        return _nested(small, large, force)
+    return _nested(small.model.unrestricted, large.model.unrestricted, force)
+
+
+def _nested(first: _Likelihood, second: _Likelihood, force: bool) -> LikelihoodRatio:
+    """Compare two models that may differ in their fixed parts only."""
     _same_rows(first, second, force)
     if not _spanned(first.design.fixed, second.design.fixed):
         raise FitError("the fixed part of the smaller model is not contained in that of the larger.")
@@ -85,7 +114,7 @@ def likelihood_ratio_test(small: MixedFit, large: MixedFit, *, force: bool = Fal
         raise FitError(
             "the models differ in their random parts.", hint="Use variance_component_test for those."
         )
-    df = second.products.p - first.products.p
+    df = second.design.fixed.shape[1] - first.design.fixed.shape[1]
     if df < 1:
         raise FitError("the larger model has no more fixed effects than the smaller.")
     return _ratio(first, second, df, stats.chi2.sf, f"chi-square with {df} df")
@@ -167,7 +196,7 @@ def exact_variance_test(
     Crainiceanu & Ruppert (2004), J. Royal Statistical Society B 66, 165-185, theorem 1.
     """
     model = fit.model.restricted
-    certified(model.optimum.certificate, force=force)
+    certified(model.certificate, force=force)
     if len(model.theta) != 1:
         raise FitError(
             f"the exact test is for a single variance component, and the model has {len(model.theta)}.",
@@ -232,9 +261,9 @@ def _null_restricted_loglik(model: GaussianModel) -> float:
     return -0.5 * deviance
 
 
-def _same_rows(first: GaussianModel, second: GaussianModel, force: bool) -> None:
+def _same_rows(first: _Likelihood, second: _Likelihood, force: bool) -> None:
     for model in (first, second):
-        certified(model.optimum.certificate, force=force)
+        certified(model.certificate, force=force)
     same = first.design.n == second.design.n and np.array_equal(first.design.response, second.design.response)
     if not same:
         raise FitError("the models were not fitted to the same response.", hint="Fit both to the same rows.")
@@ -253,7 +282,7 @@ def _mixture_tail(value: float, lower: int) -> float:
 
 
 def _ratio(
-    small: GaussianModel, large: GaussianModel, df: int, tail: Callable[[float, int], float], words: str
+    small: _Likelihood, large: _Likelihood, df: int, tail: Callable[[float, int], float], words: str
 ) -> LikelihoodRatio:
     statistic = 2 * (large.loglik - small.loglik)
     if statistic < -1e-6 * max(1.0, abs(large.loglik)):

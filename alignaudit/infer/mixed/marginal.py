@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from alignaudit.errors import FitError, UsageError, did_you_mean
+from alignaudit.infer.adjust import ADJUSTMENTS, adjust
 from alignaudit.infer.equivalence import two_one_sided_tests
 from alignaudit.infer.mixed.contrast import Contrasts, contrasts, tidy_table
 from alignaudit.infer.mixed.design import MixedDesign
 from alignaudit.infer.mixed.fit import MixedFit
 from alignaudit.infer.mixed.terms import predictors
-from alignaudit.infer.multiplicity import ADJUSTMENTS, adjust
 
 __all__ = ["ContrastTable", "MarginalMeans", "marginal_means"]
 
@@ -37,7 +37,7 @@ class ContrastTable:
     found
         Estimates, standard errors and degrees of freedom.
     adjustment
-        ``none``, ``tukey``, ``holm``, ``bonferroni`` or ``benjamini-hochberg``.
+        ``tukey``, or a method of :func:`alignaudit.infer.adjust.adjust`.
     family
         Number of means that a Tukey family compares, and number of contrasts otherwise.
     """
@@ -199,8 +199,7 @@ class MarginalMeans:
             ``pairwise``: all pairs; ``reference``: each minus the first; ``consecutive``: each minus
             the one before.
         adjustment
-            Of the p-values: ``tukey`` (all pairs), ``holm``, ``bonferroni``, ``benjamini-hochberg``
-            or ``none``.
+            Of the p-values: ``tukey`` (all pairs), or a method of :func:`alignaudit.infer.adjust.adjust`.
 
         Returns
         -------
@@ -218,11 +217,7 @@ class MarginalMeans:
         (1956) for the studentised range.
         """
         pairs = _pairs(kind, len(self.rows))
-        if adjustment not in ADJUSTMENTS and adjustment != "tukey":
-            raise UsageError(
-                f'there is no adjustment "{adjustment}".',
-                hint=did_you_mean(adjustment, [*ADJUSTMENTS, "tukey"]),
-            )
+        _check_adjustment(adjustment, (*ADJUSTMENTS, "tukey"))
         if adjustment == "tukey" and kind != "pairwise":
             raise UsageError("Tukey's adjustment is for all pairs.", hint='Choose adjustment="holm".')
         names = self.names
@@ -246,8 +241,9 @@ class MarginalMeans:
         Raises
         ------
         UsageError
-            If the grid has not exactly two factors.
+            If the grid has not exactly two factors, or the adjustment is unknown.
         """
+        _check_adjustment(adjustment, ADJUSTMENTS)
         if self.grid.shape[1] != 2:
             raise UsageError("interaction contrasts need marginal means of exactly two factors.")
         first, second = (list(dict.fromkeys(self.grid[name])) for name in self.grid)
@@ -364,3 +360,11 @@ def _range_tail(spread: float, means: int, df: float) -> float:
 
 def _range_quantile(level: float, means: int, df: float) -> float:
     return float(stats.studentized_range.ppf(level, means, df)) / math.sqrt(2)
+
+
+def _check_adjustment(adjustment: str, known: Sequence[str]) -> None:
+    if adjustment not in known:
+        raise UsageError(
+            f'there is no adjustment "{adjustment}" for these contrasts.',
+            hint=did_you_mean(adjustment, known),
+        )

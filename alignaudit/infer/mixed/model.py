@@ -51,6 +51,11 @@ class GaussianModel:
     optimum: Optimum
 
     @property
+    def certificate(self) -> Certificate:
+        """Return the evidence that this is the optimum."""
+        return self.optimum.certificate
+
+    @property
     def reml(self) -> bool:
         """Return whether the restricted likelihood was maximised."""
         return self.optimum.at.reml

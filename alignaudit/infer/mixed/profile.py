@@ -67,7 +67,7 @@ def profile_intervals(fit: MixedFit, *, conf_level: float = 0.95, force: bool = 
     Moolgavkar (1988), Applied Statistics 37, 87-94.
     """
     model = fit.model.unrestricted
-    certified(model.optimum.certificate, force=force)
+    certified(model.certificate, force=force)
     drop = float(stats.chi2.ppf(conf_level, 1))
     rows = [(q.group, q.term, q.kind, *_variance_interval(model, q, drop)) for q in _quantities(model)]
     rows += [
