@@ -174,7 +174,7 @@ def build_design(
     ('Intercept', 'arm[T.a]')
     """
     parsed = parse_formula(formula)
-    frame = _used_columns(parsed, data, weights, offset or parsed.offset, residuals)
+    frame = _used_columns(parsed, data, weights, parsed.offset if offset is None else offset, residuals)
     complete = frame.notna().all(axis=1).to_numpy()
     if not complete.any():
         raise FitError(f'every row of the data has a missing value in a column of "{parsed.text}".')
