@@ -1,6 +1,6 @@
 """Type I error of tests of the schedule's mean effect: recompute the table beside this script.
 
-    python analysis/error_rates/mean_contrast.py [replicates for models] [replicates for cheap tests]
+    python analysis/error_rates/mean_contrast.py [replicates: models] [cheap tests] [bootstraps]
 
 A true null hypothesis is simulated: K paired seeds, two schedules, L languages; standard deviations 8
 between languages, 0.5 between seeds, 0.8 between runs, 1.5 residual. The schedule's effect varies
@@ -73,7 +73,7 @@ def cheap(scores: np.ndarray) -> Iterator[tuple[str, float]]:
     yield "paired t test over run means", stats.ttest_1samp(runs, 0).pvalue
     yield "exact sign flips over run means", sign_flip_test(runs).p_value
     like = balanced_paired_contrast(difference, population="languages_like_these")
-    yield "closed form, languages like these", like.p_value
+    yield "strata in closed form, languages like these", like.p_value
 
 
 def ols(scores: np.ndarray) -> float:
@@ -98,23 +98,46 @@ def modelled(full: GaussianModel, naive: GaussianModel, scores: np.ndarray) -> I
     yield "mixed model with (1 | language) only, satterthwaite", float(p_value)
 
 
-def rejections(design: tuple[int, int, float, float], models: int, cheap_tests: int) -> dict[str, list[bool]]:
+def resampled(
+    scores: np.ndarray, generator: np.random.Generator, draws: int = 499
+) -> Iterator[tuple[str, bool]]:
+    """Yield whether zero lies outside percentile intervals of two bootstraps."""
+    difference = scores[1] - scores[0]
+    runs, languages = difference.shape
+    whole = difference.mean(axis=1)[generator.integers(runs, size=(draws, runs))].mean(axis=1)
+    yield "percentile bootstrap of whole runs", _outside(whole)
+    drawn = generator.integers(runs, size=(draws, runs, languages))
+    apart = np.take_along_axis(difference[None], drawn, axis=1).mean(axis=(1, 2))
+    yield "percentile bootstrap of runs, drawn for each language apart", _outside(apart)
+
+
+def _outside(draws: np.ndarray) -> bool:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return bool(low > 0 or high < 0)
+
+
+def rejections(
+    design: tuple[int, int, float, float], models: int, cheap_tests: int, bootstraps: int
+) -> dict[str, list[bool]]:
     """Return, by test, whether each replicate was called significant at .05."""
     seeds, languages, _, _ = design
     full, naive = template(FULL, seeds, languages), template(NAIVE, seeds, languages)
     generator = streams.stream(0, "error_rates", *(str(number) for number in design))
+    resampler = streams.stream(0, "error_rates", "resampling", *(str(number) for number in design))
     found: dict[str, list[bool]] = {}
-    for replicate in range(max(models, cheap_tests)):
+    for replicate in range(max(models, cheap_tests, bootstraps)):
         scores = draw(generator, *design)
         results = list(cheap(scores)) if replicate < cheap_tests else []
         if replicate < models:
             results += list(modelled(full, naive, scores))
         for name, p_value in results:
             found.setdefault(name, []).append(p_value < 0.05)
+        for name, outside in resampled(scores, resampler) if replicate < bootstraps else ():
+            found.setdefault(name, []).append(outside)
     return found
 
 
-def main(models: int = 2000, cheap_tests: int = 4000) -> None:
+def main(models: int = 2000, cheap_tests: int = 4000, bootstraps: int = 2000) -> None:
     header = [
         "test",
         "seeds",
@@ -130,7 +153,7 @@ def main(models: int = 2000, cheap_tests: int = 4000) -> None:
         table = csv.writer(file)
         table.writerow(header)
         for design in DESIGNS:
-            for test, hits in rejections(design, models, cheap_tests).items():
+            for test, hits in rejections(design, models, cheap_tests, bootstraps).items():
                 rate = float(np.mean(hits))
                 error = (rate * (1 - rate) / len(hits)) ** 0.5
                 table.writerow([test, *design, len(hits), f"{rate:.4f}", f"{error:.4f}"])

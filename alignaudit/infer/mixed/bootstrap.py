@@ -10,6 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alignaudit.errors import FitError, UsageError
+from alignaudit.infer.mixed.contrast import checked_level
 from alignaudit.infer.mixed.fit import MixedFit
 from alignaudit.infer.mixed.model import GaussianModel, certified
 
@@ -180,7 +181,7 @@ def bootstrap_intervals(
     rows = [
         statistics(fit.with_model(model)) for _, model in refits(fit.model, fit.model, rng=rng, draws=draws)
     ]
-    tail = (1 - conf_level) / 2
+    tail = (1 - checked_level(conf_level)) / 2
     drawn = pd.DataFrame(rows)
     return pd.DataFrame(
         {

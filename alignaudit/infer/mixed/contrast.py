@@ -24,7 +24,7 @@ from alignaudit.infer.mixed.degrees import (
 from alignaudit.infer.mixed.model import GaussianModel, certified
 from alignaudit.infer.mixed.strata import strata_df, strata_source, strata_tests
 
-__all__ = ["Contrasts", "DfMethod", "contrasts", "joint_test", "tidy_table"]
+__all__ = ["Contrasts", "DfMethod", "checked_level", "contrasts", "joint_test", "tidy_table"]
 
 Floats = NDArray[np.float64]
 DfMethod = Literal["strata", "kenward-roger", "satterthwaite", "wald"]
@@ -70,7 +70,7 @@ def contrasts(
     rows, names
         Shape [r, p] and r names.
     df
-        ``kenward-roger``, ``satterthwaite`` or ``wald``.
+        ``strata``, ``kenward-roger``, ``satterthwaite`` or ``wald``.
     force
         Go on although the fit is not certified.
 
@@ -126,8 +126,9 @@ def joint_test(model: GaussianModel, rows: Floats, *, df: str, force: bool = Fal
     if method == "kenward-roger":
         return kenward_roger_joint(model.facts, basis, estimates)
     if method == "strata":
-        model = strata_source(model, basis)
-        estimates = np.atleast_2d(rows) @ model.coefficients / math.sqrt(model.residual_variance)
+        source = strata_source(model, basis)
+        estimates = estimates * math.sqrt(model.residual_variance / source.residual_variance)
+        model = source
     return joint_from_single(model.facts, basis, estimates, lambda rows: _degrees(model, method, rows))
 
 
@@ -141,6 +142,19 @@ def _degrees(model: GaussianModel, method: DfMethod, basis: Floats) -> Floats:
     if method == "strata":
         return strata_df(model, basis)
     return np.full(len(basis), math.inf)
+
+
+def checked_level(conf_level: float) -> float:
+    """Return a confidence level.
+
+    Raises
+    ------
+    UsageError
+        If it is not between 0 and 1.
+    """
+    if not 0 < conf_level < 1:
+        raise UsageError(f"conf_level must lie between 0 and 1, and {conf_level} does not.")
+    return conf_level
 
 
 def tidy_table(found: Contrasts, *, conf_level: float, label: str = "term") -> pd.DataFrame:
@@ -165,8 +179,7 @@ def tidy_table(found: Contrasts, *, conf_level: float, label: str = "term") -> p
     UsageError
         If the level is not between 0 and 1.
     """
-    if not 0 < conf_level < 1:
-        raise UsageError(f"conf_level must lie between 0 and 1, and {conf_level} does not.")
+    checked_level(conf_level)
     statistic = found.estimates / found.std_errors
     half = stats.t.ppf(0.5 + conf_level / 2, found.df) * found.std_errors
     return pd.DataFrame(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from alignaudit.infer.mixed.optimise import Certificate
 
-__all__ = ["describe_fit", "text_table"]
+__all__ = ["describe_fit", "plain_records", "text_table"]
 
 LIKELIHOODS = {
     "reml": "restricted maximum likelihood (REML)",
@@ -85,6 +86,25 @@ def _fixed_lines(fixed: pd.DataFrame) -> list[str]:
             )
         )  # fmt: skip
     return text_table(rows)
+
+
+def plain_records(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Return the rows of a table as dictionaries for JSON, numbers that are not finite as None.
+
+    Parameters
+    ----------
+    frame
+        Any table.
+
+    Examples
+    --------
+    >>> plain_records(pd.DataFrame({"a": [1.0, float("nan")], "b": ["x", "y"]}))
+    [{'a': 1.0, 'b': 'x'}, {'a': None, 'b': 'y'}]
+    """
+    return [
+        {str(k): None if isinstance(v, float) and not math.isfinite(v) else v for k, v in row.items()}
+        for row in frame.to_dict("records")
+    ]
 
 
 def text_table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulaic import Formula, ModelSpec, model_matrix
+from formulaic import ModelSpec, model_matrix
 from formulaic.errors import FormulaicError
 from numpy.typing import NDArray
 
-from alignaudit.errors import FitError, did_you_mean
+from alignaudit.errors import FitError
+from alignaudit.infer.mixed.columns import OFFSET, WEIGHTS, as_factors, plain, quoted, used_columns
 from alignaudit.infer.mixed.formula import Bar, MixedFormula, parse_formula
 
 __all__ = ["MixedDesign", "RandomTerm", "build_design"]
@@ -174,11 +175,11 @@ def build_design(
     ('Intercept', 'arm[T.a]')
     """
     parsed = parse_formula(formula)
-    frame = _used_columns(parsed, data, weights, parsed.offset if offset is None else offset, residuals)
+    frame = used_columns(parsed, data, weights, parsed.offset if offset is None else offset, residuals)
     complete = frame.notna().all(axis=1).to_numpy()
     if not complete.any():
         raise FitError(f'every row of the data has a missing value in a column of "{parsed.text}".')
-    frame = _as_factors(frame[complete].reset_index(drop=True), parsed, residuals, levels or {})
+    frame = as_factors(frame[complete].reset_index(drop=True), levels or {}, where=parsed.text)
     numbers = frame.select_dtypes("number").to_numpy(dtype=np.float64)
     if not np.isfinite(numbers).all():
         raise FitError("the data hold infinite values.", where=parsed.text)
@@ -195,73 +196,6 @@ def build_design(
     )  # fmt: skip
 
 
-_WEIGHTS, _OFFSET = "_weights", "_offset"
-
-
-def _used_columns(
-    parsed: MixedFormula, data: pd.DataFrame, weights: Any, offset: Any, residuals: str | None
-) -> pd.DataFrame:
-    """Return the columns that the formula needs, and those of weights and offset under names of ours."""
-    needed = _variables(parsed.fixed) | _variables(_quoted(parsed.response))
-    if parsed.failures is not None:
-        needed |= _variables(_quoted(parsed.failures))
-    for bar in parsed.bars:
-        needed |= _variables(bar.effects) | set(bar.factors)
-    if residuals is not None:
-        needed.add(residuals)
-    given = {_WEIGHTS: weights, _OFFSET: offset}
-    needed |= {value for value in given.values() if isinstance(value, str)}
-    for name in sorted(needed):
-        if name not in data.columns:
-            raise FitError(
-                f'the data have no column "{name}".',
-                where=parsed.text,
-                hint=did_you_mean(name, map(str, data)),
-            )
-    frame = data[[str(name) for name in data.columns if name in needed]].reset_index(drop=True)
-    for name, value in given.items():
-        if value is not None:
-            column = data[value] if isinstance(value, str) else value
-            frame = frame.assign(**{name: np.asarray(column, dtype=np.float64)})
-    return frame
-
-
-def _variables(expression: str) -> set[str]:
-    try:
-        return {str(name) for name in Formula(expression).required_variables}
-    except FormulaicError as error:
-        raise FitError(f'formulaic cannot read "{expression}": {error}') from error
-
-
-def _quoted(expression: str) -> str:
-    """Return an arithmetic expression as formulaic takes it, which reads a bare minus as `without`."""
-    return f"0 + {{{expression}}}"
-
-
-def _as_factors(
-    frame: pd.DataFrame, parsed: MixedFormula, residuals: str | None, levels: Mapping[str, Sequence[str]]
-) -> pd.DataFrame:
-    """Make categories of text columns, in the stated order, without levels that do not occur."""
-    factors = {
-        name: frame[name]
-        for name in frame.columns
-        if name in levels or not (pd.api.types.is_numeric_dtype(frame[name]) or name in (_WEIGHTS, _OFFSET))
-    }
-    made = {}
-    for name, column in factors.items():
-        stated = list(levels[name]) if name in levels else None
-        if stated is not None and (unknown := set(column.unique()) - set(stated)):
-            raise FitError(
-                f'the stated levels of "{name}" lack {", ".join(sorted(map(str, unknown)))}.',
-                where=parsed.text,
-            )
-        if stated is None and isinstance(column.dtype, pd.CategoricalDtype):
-            stated = list(column.cat.categories)
-        order = stated if stated is not None else list(column.unique())
-        made[name] = pd.Categorical(column, categories=order).remove_unused_categories()
-    return frame.assign(**made)
-
-
 def _response(parsed: MixedFormula, frame: pd.DataFrame) -> tuple[Floats, Floats | None]:
     successes = _expression(parsed.response, frame, parsed.text)
     if parsed.failures is None:
@@ -271,9 +205,11 @@ def _response(parsed: MixedFormula, frame: pd.DataFrame) -> tuple[Floats, Floats
 
 def _expression(expression: str, frame: pd.DataFrame, where: str) -> Floats:
     try:
-        columns = model_matrix(_quoted(expression), frame, na_action="ignore", context={})
+        columns = model_matrix(quoted(expression), frame, na_action="ignore", context={})
     except FormulaicError as error:
-        raise FitError(f'the response "{expression}" cannot be computed: {error}', where=where) from error
+        raise FitError(
+            f'the response "{expression}" cannot be computed: {plain(error)}', where=where
+        ) from error
     if columns.shape[1] != 1:
         raise FitError(f'the response "{expression}" is not a number.', where=where)
     values = np.asarray(columns, dtype=np.float64)[:, 0]
@@ -302,7 +238,9 @@ def _model_matrix(expression: str, frame: pd.DataFrame, where: str) -> Any:
     try:
         return model_matrix(expression, frame, na_action="raise", context={})
     except (FormulaicError, ValueError) as error:
-        raise FitError(f'the columns of "{expression}" cannot be computed: {error}', where=where) from error
+        raise FitError(
+            f'the columns of "{expression}" cannot be computed: {plain(error)}', where=where
+        ) from error
 
 
 def _independent(X: Floats) -> NDArray[np.bool_]:
@@ -387,13 +325,13 @@ def _strata(frame: pd.DataFrame, residuals: str | None) -> tuple[NDArray[np.intp
 
 
 def _weights(frame: pd.DataFrame) -> Floats:
-    if _WEIGHTS not in frame:
+    if WEIGHTS not in frame:
         return np.ones(len(frame))
-    weights = frame[_WEIGHTS].to_numpy(dtype=np.float64)
+    weights = frame[WEIGHTS].to_numpy(dtype=np.float64)
     if not (weights > 0).all():
         raise FitError("weights must be above zero.", hint="Leave out rows that should not count.")
     return weights
 
 
 def _offset(frame: pd.DataFrame) -> Floats:
-    return frame[_OFFSET].to_numpy(dtype=np.float64) if _OFFSET in frame else np.zeros(len(frame))
+    return frame[OFFSET].to_numpy(dtype=np.float64) if OFFSET in frame else np.zeros(len(frame))

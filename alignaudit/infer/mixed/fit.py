@@ -12,8 +12,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from alignaudit.errors import UsageError, did_you_mean
-from alignaudit.infer.mixed.contrast import contrasts, tidy_table
-from alignaudit.infer.mixed.describe import describe_fit
+from alignaudit.infer.mixed.contrast import checked_level, contrasts, tidy_table
+from alignaudit.infer.mixed.describe import describe_fit, plain_records
 from alignaudit.infer.mixed.design import MixedDesign, build_design
 from alignaudit.infer.mixed.effects import effects_table, reliability_table, share_table
 from alignaudit.infer.mixed.generalised import fit_generalised
@@ -143,7 +143,7 @@ class MixedFit:
             Columns ``group, level, term, estimate, std_error, conf_low, conf_high``; the standard
             error is that of the prediction, with the uncertainty of the fixed effects.
         """
-        return effects_table(self.model, conf_level=conf_level)
+        return effects_table(self.model, conf_level=checked_level(conf_level))
 
     def variance_shares(self) -> pd.DataFrame:
         """Return what each grouping and the residual contribute to the variance of an observation.
@@ -167,7 +167,7 @@ class MixedFit:
         return reliability_table(self.model)
 
     def refit(self, response: Floats) -> MixedFit:
-        """Return the same model fitted to another response.
+        """Return the same model fitted to another response; residual ratios stay as they were estimated.
 
         Parameters
         ----------
@@ -196,8 +196,9 @@ class MixedFit:
             "sigma": self.sigma,
             "theta": self.theta.tolist(),
             "is_singular": self.is_singular,
-            "fixed_effects": self.tidy(force=True).to_dict("records"),
-            "variance_components": self.variance_components.to_dict("records"),
+            "fixed_effects": plain_records(self.tidy(force=True)),
+            "variance_components": plain_records(self.variance_components),
+            "residual_strata": self.residual_strata.to_dict() if self.residual_strata else None,
             "certificate": asdict(self.certificate),
             "notes": list(self.notes),
         }

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from alignaudit.errors import UsageError
-from alignaudit.infer.mixed.contrast import Contrasts, tidy_table
-from alignaudit.infer.mixed.describe import describe_fit
+from alignaudit.infer.mixed.contrast import Contrasts, checked_level, tidy_table
+from alignaudit.infer.mixed.describe import describe_fit, plain_records
 from alignaudit.infer.mixed.design import MixedDesign
 from alignaudit.infer.mixed.generalised import GeneralisedOptimum
 from alignaudit.infer.mixed.model import certified, variance_table
@@ -144,7 +144,7 @@ class GeneralisedFit:
         pandas.DataFrame
             Columns ``group, level, term, estimate, std_error, conf_low, conf_high``; logits.
         """
-        half = float(stats.norm.ppf(0.5 + conf_level / 2))
+        half = float(stats.norm.ppf(0.5 + checked_level(conf_level) / 2))
         frames = []
         optimum = self.optimum
         for term, modes, covariances in zip(
@@ -179,8 +179,8 @@ class GeneralisedFit:
             "theta": self.theta.tolist(),
             "dispersion": self.dispersion if finite else None,
             "is_singular": self.is_singular,
-            "fixed_effects": self.tidy(force=True).drop(columns="df").to_dict("records"),
-            "variance_components": self.variance_components.to_dict("records"),
+            "fixed_effects": plain_records(self.tidy(force=True)),
+            "variance_components": plain_records(self.variance_components),
             "certificate": asdict(self.certificate),
             "notes": list(self.notes),
         }

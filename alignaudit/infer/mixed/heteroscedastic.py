@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,9 @@ from alignaudit.infer.mixed.model import GaussianModel, fit_gaussian
 __all__ = ["ResidualStrata", "fit_strata"]
 
 Floats = NDArray[np.float64]
+WORST = 1e12
+"""Deviance of ratios that no model can be fitted at."""
+
 WIDEST = 12.0
 """Logarithm of a ratio of standard deviations beyond which an interval is called unbounded."""
 
@@ -51,6 +55,13 @@ class ResidualStrata:
     conf_low: float
     conf_high: float
     conf_level: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, numbers that are not finite as None."""
+        values = asdict(self)
+        for name in ("standard_deviations", "log_ratios"):
+            values[name] = values[name].tolist()
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()}
 
 
 def fit_strata(
@@ -91,10 +102,12 @@ def fit_strata(
     equal = _weighted(design, np.zeros(count), reml=reml)
 
     def deviance(ratios: Floats) -> float:
-        return -2 * _weighted(design, ratios, reml=reml, like=equal).loglik
+        return _deviance(design, ratios, reml=reml, like=equal)
 
-    found = optimize.minimize(deviance, np.zeros(count), method="BFGS", jac="3-point", options={"gtol": 1e-4})
-    if not np.isfinite(found.x).all() or np.abs(found.x).max() > WIDEST:
+    ends = [_search(deviance, start) for start in (np.zeros(count), _from_residuals(equal, groups))]
+    found = min(ends, key=lambda end: float(end.fun))
+    runaway = any(deviance(found.x + step) < found.fun - 1e-6 for step in _far_steps(count))
+    if not np.isfinite(found.x).all() or np.abs(found.x).max() > WIDEST or runaway:
         raise FitError(f'a residual variance by "{column}" goes to zero, so it cannot be estimated.')
     model = _weighted(design, found.x, reml=reml, like=equal)
     statistic = max(0.0, 2 * (model.loglik - equal.loglik))
@@ -108,6 +121,32 @@ def fit_strata(
         statistic=statistic, df=count, p_value=float(stats.chi2.sf(statistic, count)),
         conf_low=low, conf_high=high, conf_level=conf_level,
     )  # fmt: skip
+
+
+def _search(deviance: Callable[[Floats], float], start: Floats) -> Any:
+    return optimize.minimize(deviance, start, method="BFGS", jac="3-point", options={"gtol": 1e-4})
+
+
+def _from_residuals(equal: GaussianModel, groups: NDArray[np.intp]) -> Floats:
+    """Return log ratios of the residual standard deviations to the first group's, from a fit without them."""
+    rest = (equal.design.response - equal.fitted()) * np.sqrt(equal.design.weights)
+    squares = np.bincount(groups, weights=rest**2) / np.bincount(groups)
+    logs = 0.5 * np.log(np.maximum(squares, 1e-12 * squares.max()))
+    return np.asarray(logs[1:] - logs[0])
+
+
+def _far_steps(count: int) -> list[Floats]:
+    """Return steps to ratios so far away that only a variance of zero could be better there."""
+    steps = [sign * 6.0 * unit for unit in np.eye(count) for sign in (1, -1)]
+    return [*steps, np.full(count, 6.0), np.full(count, -6.0)]
+
+
+def _deviance(design: MixedDesign, ratios: Floats, *, reml: bool, like: GaussianModel) -> float:
+    """Return minus twice the log-likelihood at given ratios; very large where there is none."""
+    try:
+        return -2 * _weighted(design, ratios, reml=reml, like=like).loglik
+    except FitError:
+        return WORST
 
 
 def _weighted(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -110,7 +111,7 @@ def _nested(first: _Likelihood, second: _Likelihood, force: bool) -> LikelihoodR
     _same_rows(first, second, force)
     if not _spanned(first.design.fixed, second.design.fixed):
         raise FitError("the fixed part of the smaller model is not contained in that of the larger.")
-    if len(first.theta) != len(second.theta):
+    if _random_effects(first.design) != _random_effects(second.design):
         raise FitError(
             "the models differ in their random parts.", hint="Use variance_component_test for those."
         )
@@ -154,10 +155,14 @@ def variance_component_test(small: MixedFit, large: MixedFit, *, force: bool = F
     same = _spanned(first.design.fixed, second.design.fixed) and first.products.p == second.products.p
     if not same:
         raise FitError("the models differ in their fixed parts.", hint="Use likelihood_ratio_test for those.")
-    more = sum(len(t.columns) for t in second.design.terms) - sum(len(t.columns) for t in first.design.terms)
+    small_effects, large_effects = _random_effects(first.design), _random_effects(second.design)
+    more = large_effects - small_effects
     extra = len(second.theta) - len(first.theta)
-    if more != 1:
-        raise FitError(f"the larger model has {more} more random effects than the smaller; it must have 1.")
+    if small_effects - large_effects or more.total() != 1:
+        raise FitError(
+            f"the random part of the smaller model is not nested in that of the larger with one effect less: "
+            f"the larger has {more.total()} more random effects."
+        )
     return _ratio(
         first, second, extra, lambda x, df: _mixture_tail(x, df - 1),
         f"half chi-square with {extra - 1}, half with {extra} df",
@@ -267,6 +272,11 @@ def _same_rows(first: _Likelihood, second: _Likelihood, force: bool) -> None:
     same = first.design.n == second.design.n and np.array_equal(first.design.response, second.design.response)
     if not same:
         raise FitError("the models were not fitted to the same response.", hint="Fit both to the same rows.")
+
+
+def _random_effects(design: MixedDesign) -> Counter[tuple[str, str]]:
+    """Count the random effects by grouping and name."""
+    return Counter((":".join(sorted(term.factors)), name) for term in design.terms for name in term.columns)
 
 
 def _spanned(small: Floats, large: Floats) -> bool:

@@ -292,7 +292,7 @@ def marginal_means(
     Raises
     ------
     UsageError
-        If a factor does not stand in the fixed part.
+        If a factor, or a column of ``at``, does not stand in the fixed part.
     FitError
         If a mean cannot be estimated because its combination of levels has no data.
 
@@ -317,7 +317,10 @@ def marginal_means(
         if name not in known:
             raise UsageError(f'"{name}" is not a factor of the fixed part.', hint=did_you_mean(name, known))
     numeric = {name: [value] for name, value in columns.items() if not isinstance(value, list)}
-    numeric |= {name: [float(value)] for name, value in (at or {}).items()}
+    for name, value in (at or {}).items():
+        if name not in numeric:
+            raise UsageError(f'"{name}" is no number of the fixed part.', hint=did_you_mean(name, numeric))
+        numeric[name] = [float(value)]
     levels = {name: columns[name] for name in [*wanted, *(n for n in known if n not in wanted)]}
     grid = _grid({**levels, **numeric}, design.frame)
     rows = _estimable_rows(design, grid)

@@ -89,7 +89,7 @@ def _type_three(design: MixedDesign) -> list[tuple[str, Floats]]:
     """Return each term's hypothesis: its columns are zero where all factors are coded to sum to zero.
 
     The denominator of Fai and Cornelius depends on which contrasts span a hypothesis. These are
-    uncorrelated under least squares, each led by one of the term's own columns, as lmerTest's are.
+    uncorrelated under least squares, each led by one of the term's own columns.
     """
     specification = design.specification
     factors = [name for name, values in predictors(design).items() if isinstance(values, list)]

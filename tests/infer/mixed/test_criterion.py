@@ -66,10 +66,12 @@ def pair(request, random_frame, model_at, dense) -> Pair:
 
 def effect_columns(pair: Pair) -> Floats:
     """Return the oracle's columns of all effects in the engine's order and scale."""
-    found = []
-    for block in pair.model.products.blocks:
-        found.append(pair.oracle.columns[block.term] / np.tile(scales(pair, block), block.groups))
-    return np.hstack(found)
+    return np.hstack(
+        [
+            pair.oracle.columns[block.term] / np.tile(scales(pair, block), block.groups)
+            for block in pair.model.products.blocks
+        ]
+    )
 
 
 def scales(pair: Pair, block) -> Floats:
@@ -170,7 +172,9 @@ def test_first_derivatives_without_curvature(pair):
     """Another algorithm, which forms no gram matrix of all random columns."""
     cheap = slopes(pair.model.products, pair.model.optimum.at)
     full = pair.model.optimum.curved.slopes
-    np.testing.assert_allclose(entries(cheap.by_covariance), entries(full.by_covariance), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(
+        entries(cheap.by_covariance), entries(full.by_covariance), rtol=1e-9, atol=1e-9
+    )
     np.testing.assert_allclose(cheap.scores, full.scores, rtol=1e-12)
 
 
@@ -319,7 +323,9 @@ def test_sparse_products_give_the_same_slopes(formula, reml, sparse_pair, model_
     full, thin = (
         slopes(model.products, model.optimum.at) for model in sparse_pair(formula, model_at, reml=reml)
     )
-    np.testing.assert_allclose(entries(thin.by_covariance), entries(full.by_covariance), rtol=1e-9, atol=1e-10)
+    np.testing.assert_allclose(
+        entries(thin.by_covariance), entries(full.by_covariance), rtol=1e-9, atol=1e-10
+    )
     np.testing.assert_allclose(entries(thin.information), entries(full.information), rtol=1e-9)
     np.testing.assert_allclose(thin.scores, full.scores, rtol=1e-9, atol=1e-11)
 

@@ -101,7 +101,8 @@ def test_between_runs_in_one_language(df, split, plots):
 
 @pytest.mark.parametrize("df", EXACT)
 @pytest.mark.parametrize(
-    ("term", "numerator", "denominator"), [("schedule", 1, 10), ("language", 3, 30), ("schedule:language", 3, 30)]
+    ("term", "numerator", "denominator"),
+    [("schedule", 1, 10), ("language", 3, 30), ("schedule:language", 3, 30)],
 )
 def test_f_tests_of_a_split_plot(df, term, numerator, denominator, split, plots):
     """Mean square of the term over that of its stratum."""
@@ -145,9 +146,7 @@ def paired_runs(*, spread: float, arms: int = 2) -> tuple[pd.DataFrame, np.ndarr
     rows = []
     for seed, arm in itertools.product(range(7), range(arms)):
         noise = rng.normal(size=5)
-        rows += [
-            (f"s{seed}", "abc"[arm], means[seed, arm] + value) for value in 2 * (noise - noise.mean())
-        ]
+        rows += [(f"s{seed}", "abc"[arm], means[seed, arm] + value) for value in 2 * (noise - noise.mean())]
     return pd.DataFrame(rows, columns=["seed", "schedule", "y"]), means
 
 
@@ -199,7 +198,12 @@ def two_way():
     )
     rows, columns = y.mean(axis=1, keepdims=True), y.mean(axis=0)
     ms_rest = ((y - rows - columns + y.mean()) ** 2).sum() / 40
-    return fit_mixed("y ~ 1 + (1 | g) + (1 | h)", frame), 9 * rows.var(ddof=1), 6 * columns.var(ddof=1), ms_rest
+    return (
+        fit_mixed("y ~ 1 + (1 | g) + (1 | h)", frame),
+        9 * rows.var(ddof=1),
+        6 * columns.var(ddof=1),
+        ms_rest,
+    )
 
 
 def test_satterthwaite_of_a_two_way_layout(two_way):

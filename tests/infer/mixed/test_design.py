@@ -30,7 +30,11 @@ def test_first_level_to_appear_is_the_reference():
 
 def test_first_category_is_the_reference():
     frame = FRAME.assign(arm=pd.Categorical(FRAME["arm"], ["mid", "late", "early"]))
-    assert build_design("y ~ arm + (1 | g)", frame).fixed_names == ("Intercept", "arm[T.late]", "arm[T.early]")
+    assert build_design("y ~ arm + (1 | g)", frame).fixed_names == (
+        "Intercept",
+        "arm[T.late]",
+        "arm[T.early]",
+    )
 
 
 def test_stated_order_goes_before_the_categories():
@@ -119,7 +123,9 @@ def test_fixed_columns():
     columns = [np.ones(12), early, mid, x, x * early, x * mid]
     by_name = dict(zip(design.fixed_names, design.fixed.T, strict=True))
     names = ["Intercept", "arm[T.early]", "arm[T.mid]", "x", "x:arm[T.early]", "x:arm[T.mid]"]
-    np.testing.assert_array_equal(np.column_stack([by_name[name] for name in names]), np.column_stack(columns))
+    np.testing.assert_array_equal(
+        np.column_stack([by_name[name] for name in names]), np.column_stack(columns)
+    )
 
 
 def test_fixed_rows_of_other_data():

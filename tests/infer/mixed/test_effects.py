@@ -105,15 +105,16 @@ def test_grouping_must_stand_in_one_term(group, random_frame):
 
 
 def test_shares_of_the_variance_of_an_observation(both):
-    """The diagonal of each part of the covariance matrix, averaged over the rows."""
+    """The diagonal of each grouping's part of the covariance matrix, averaged over the rows."""
     model, oracle = both
-    parts = [
-        np.diag(Z @ np.kron(np.eye(len(term.levels)), S) @ Z.T).mean()
-        for Z, S, term in zip(oracle.columns, oracle.covariances, oracle.design.terms, strict=True)
-    ]
-    expected = oracle.variance * np.array([*parts, (1 / oracle.design.weights).mean()])
+    parts: dict[str, float] = {}
+    for Z, S, term in zip(oracle.columns, oracle.covariances, oracle.design.terms, strict=True):
+        part = np.diag(Z @ np.kron(np.eye(len(term.levels)), S) @ Z.T).mean()
+        parts[term.group] = parts.get(term.group, 0.0) + part
+    parts["Residual"] = (1 / oracle.design.weights).mean()
+    expected = oracle.variance * np.array(list(parts.values()))
     table = share_table(model)
-    assert table["group"].tolist() == [*(term.group for term in oracle.design.terms), "Residual"]
+    assert table["group"].tolist() == list(parts)
     np.testing.assert_allclose(table["variance"], expected, rtol=1e-9)
     np.testing.assert_allclose(table["share"], expected / expected.sum(), rtol=1e-9)
 
@@ -130,7 +131,7 @@ def test_reliability(both):
 
 
 def test_reliability_in_a_balanced_one_way_layout():
-    """Spearman and Brown: m tau² / (m tau² + sigma²), less what the estimated mean takes, 1 / groups of it."""
+    """Spearman and Brown: m tau² / (m tau² + sigma²), less the share 1 / groups for the estimated mean."""
     rng = np.random.default_rng(2)
     y = 2 * rng.normal(size=(8, 1)) + rng.normal(size=(8, 5))
     frame = pd.DataFrame({"y": y.ravel(), "g": np.repeat([f"g{i}" for i in range(8)], 5)})

@@ -63,7 +63,9 @@ class DenseProfile:
         fixed = (held[0][1], held[1]) if held and held[0][0] == "fixed" else None
 
         def function(values: np.ndarray) -> float:
-            chosen = {n: v if n[0] == "correlation" else math.exp(v) for n, v in zip(free, values, strict=True)}
+            chosen = {
+                n: v if n[0] == "correlation" else math.exp(v) for n, v in zip(free, values, strict=True)
+            }
             if kept:
                 chosen[kept] = math.atanh(held[1]) if kept[0] == "correlation" else held[1]
             return self.deviance(chosen, fixed)
@@ -72,21 +74,24 @@ class DenseProfile:
         return float(optimize.minimize(function, guess, method="BFGS", options={"gtol": 1e-5}).fun)
 
 
+def grouped(seed: int, deviations: tuple[float, float]) -> pd.DataFrame:
+    """Return nine groups of five rows, whose intercepts and slopes of z have these standard deviations."""
+    rng = np.random.default_rng(seed)
+    g = np.repeat(np.arange(9), 5)
+    x, z, u = rng.normal(size=45), rng.normal(size=45), rng.normal(size=(9, 2)) * deviations
+    y = 4 + x + u[g, 0] + u[g, 1] * z + 0.7 * rng.normal(size=45)
+    return pd.DataFrame({"y": y, "x": x, "z": z, "g": [f"g{i}" for i in g]})
+
+
 @pytest.fixture(scope="module")
 def profiles(dense):
-    rng = np.random.default_rng(8)
-    g = np.repeat(np.arange(9), 5)
-    x, z, u = rng.normal(size=45), rng.normal(size=45), rng.normal(size=(9, 2)) * [1.2, 0.9]
-    y = 4 + x + u[g, 0] + u[g, 1] * z + 0.7 * rng.normal(size=45)
-    frame = pd.DataFrame({"y": y, "x": x, "z": z, "g": [f"g{i}" for i in g]})
+    frame = grouped(8, (2.4, 0.9))
     known = {}
 
     def make(name: str, level: float):
         if (name, level) not in known:
-            fit = fit_mixed(FORMULAS[name], frame)
-            known[name, level] = profile_intervals(fit, conf_level=level), DenseProfile(
-                FORMULAS[name], frame, dense
-            )
+            table = profile_intervals(fit_mixed(FORMULAS[name], frame), conf_level=level)
+            known[name, level] = table, DenseProfile(FORMULAS[name], frame, dense)
         return known[name, level]
 
     return make
@@ -105,6 +110,29 @@ def test_deviance_rises_by_the_quantile_at_both_bounds(model, kind, group, term,
     for bound in (row["conf_low"], row["conf_high"]):
         rise = oracle.lowest(start, ((kind, term), float(bound))) - lowest
         assert rise == pytest.approx(stats.chi2.ppf(level, 1), abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "seed"),
+    [("one", 1), ("one", 4), ("one", 8), ("slope", 1), ("slope", 3), ("slope", 4), ("slope", 8)],
+)
+def test_lower_bounds_near_zero(name, seed, dense):
+    """Of standard deviations hardly told from zero: zero itself, or where the deviance has risen."""
+    frame = grouped(seed, (0.5, 0.5))
+    table = profile_intervals(fit_mixed(FORMULAS[name], frame))
+    oracle = DenseProfile(FORMULAS[name], frame, dense)
+    own = table[table["kind"] != "fixed"]
+    start = {
+        (row.kind, row.term): row.estimate if row.kind == "sd" else np.clip(row.estimate, -0.99, 0.99)
+        for row in own.itertuples()
+    }
+    limit = oracle.lowest(start) + stats.chi2.ppf(0.95, 1)
+    for row in own[(own["group"] == "g") & (own["kind"] == "sd")].itertuples():
+        held = (row.kind, row.term)
+        if oracle.lowest(start, (held, 1e-8)) < limit:
+            assert row.conf_low == 0
+        else:
+            assert oracle.lowest(start, (held, row.conf_low)) - limit == pytest.approx(0, abs=1e-4)
 
 
 def test_full_likelihood_is_used_whatever_the_fit(random_frame):

@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from alignaudit.core.rng import stream
+from alignaudit.infer.adjust import adjust
 from alignaudit.infer.mixed.degrees import kenward_roger_covariance
 from alignaudit.infer.mixed.fit import MixedFit, fit_mixed
 from alignaudit.infer.mixed.likelihood import (
@@ -29,7 +30,6 @@ from alignaudit.infer.mixed.model import GaussianModel
 from alignaudit.infer.mixed.profile import profile_intervals
 from alignaudit.infer.mixed.roots import unpack
 from alignaudit.infer.mixed.terms import joint_tests
-from alignaudit.infer.multiplicity import adjust
 
 CASES = [
     "dyestuff",
@@ -74,7 +74,11 @@ RANDOM_TESTS = [
     ("sleepstudy_uncorr", "(1 | Subject)", "Reaction ~ Days + (0 + Days | Subject)"),
     ("sleepstudy_uncorr", "Days in (0 + Days | Subject)", "Reaction ~ Days + (1 | Subject)"),
     *[
-        ("simA_intercepts", dropped, f"score ~ schedule + {' + '.join(t for t in INTERCEPTS if t != dropped)}")
+        (
+            "simA_intercepts",
+            dropped,
+            f"score ~ schedule + {' + '.join(t for t in INTERCEPTS if t != dropped)}",
+        )
         for dropped in INTERCEPTS
     ],
     *[
@@ -255,14 +259,18 @@ def test_kenward_roger_there(name, key, case):
 @pytest.mark.parametrize("name", CASES)
 def test_satterthwaite_at_our_optimum(name, case):
     np.testing.assert_allclose(
-        case(name).reml.tidy("satterthwaite")["df"], column(case(name).facts["satterthwaite"], "df"), rtol=1e-3
+        case(name).reml.tidy("satterthwaite")["df"],
+        column(case(name).facts["satterthwaite"], "df"),
+        rtol=1e-3,
     )
 
 
 @pytest.mark.parametrize("name", WITH_KENWARD_ROGER)
 def test_kenward_roger_at_our_optimum(name, case):
     np.testing.assert_allclose(
-        case(name).reml.tidy("kenward-roger")["df"], column(case(name).facts["kenward_roger"], "df"), rtol=1e-3
+        case(name).reml.tidy("kenward-roger")["df"],
+        column(case(name).facts["kenward_roger"], "df"),
+        rtol=1e-3,
     )
 
 
@@ -341,7 +349,8 @@ def test_profile_intervals(name, case):
     theirs = case(name).facts["ci_profile_ML"]
     ours = profile_intervals(case(name).ml)
     found = {
-        profile_name(row.group, row.term, row.kind): (row.conf_low, row.conf_high) for row in ours.itertuples()
+        profile_name(row.group, row.term, row.kind): (row.conf_low, row.conf_high)
+        for row in ours.itertuples()
     }
     assert set(found) == set(theirs)
     for parameter, bounds in theirs.items():
@@ -477,7 +486,15 @@ def test_probability_of_zero_under_the_exact_null(others, dyestuff_draws):
 
 
 @pytest.mark.parametrize(
-    ("method", "key"), [("holm", "holm"), ("benjamini-hochberg", "BH"), ("bonferroni", "bonferroni")]
+    ("method", "key"),
+    [
+        ("holm", "holm"),
+        ("hochberg", "hochberg"),
+        ("hommel", "hommel"),
+        ("benjamini-hochberg", "BH"),
+        ("benjamini-yekutieli", "BY"),
+        ("bonferroni", "bonferroni"),
+    ],
 )
 def test_adjusted_p_values(method, key, others):
     table = others["p.adjust"]
@@ -515,5 +532,6 @@ def test_boundary_certificate(place, stress):
 
 @pytest.mark.parametrize("place", STRESS)
 def test_boundary_satterthwaite(place, stress):
+    """By 1e-4; they agree to 1e-5. Directions of a singular covariance that do not change V do not count."""
     facts, fit = stress(place)
-    np.testing.assert_allclose(fit.tidy("satterthwaite")["df"], facts["satt_df"], rtol=1e-3)
+    np.testing.assert_allclose(fit.tidy("satterthwaite")["df"], facts["satt_df"], rtol=1e-4)

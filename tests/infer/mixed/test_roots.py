@@ -28,7 +28,9 @@ def lower(width: int, seed: int = 1) -> np.ndarray:
 
 def whole(roots) -> np.ndarray:
     """Return T of all terms, shape [r, r]."""
-    return linalg.block_diag(*[np.kron(np.eye(b.groups), root) for b, root in zip(BLOCKS, roots, strict=True)])
+    return linalg.block_diag(
+        *[np.kron(np.eye(b.groups), root) for b, root in zip(BLOCKS, roots, strict=True)]
+    )
 
 
 @pytest.mark.parametrize("width", WIDTHS)
