@@ -20,17 +20,15 @@ def blocks(page: Path) -> list[tuple[str, int, str | None]]:
     """Return the Python blocks of a page, their lines, and what a text block right below says they print."""
     text = page.read_text(encoding="utf-8")
     found = list(BLOCK.finditer(text))
-    below = [text[a.end() : b.start()].strip() for a, b in zip(found, found[1:], strict=False)] + ["end"]
-    after = [*found[1:], None]
-    return [
-        (
-            block["body"],
-            text[: block.start("body")].count("\n"),
-            later["body"] if later and later["kind"] == "text" and not between else None,
-        )
-        for block, between, later in zip(found, below, after, strict=True)
-        if block["kind"] == "python"
-    ]
+    result = []
+    for place, block in enumerate(found):
+        if block["kind"] != "python":
+            continue
+        below = found[place + 1] if place + 1 < len(found) else None
+        follows = below and below["kind"] == "text" and not text[block.end() : below.start()].strip()
+        line = text[: block.start("body")].count("\n")
+        result.append((block["body"], line, below["body"] if below and follows else None))
+    return result
 
 
 def printed(code: str, line: int, page: Path, names: dict[str, Any]) -> str:
