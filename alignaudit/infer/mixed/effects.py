@@ -11,9 +11,17 @@ from scipy import stats
 
 from alignaudit.errors import UsageError, did_you_mean
 from alignaudit.infer.mixed.curvature import spans
+from alignaudit.infer.mixed.design import RandomTerm
 from alignaudit.infer.mixed.model import GaussianModel
 
-__all__ = ["GroupEffects", "effects_table", "group_effects", "reliability_table", "share_table"]
+__all__ = [
+    "GroupEffects",
+    "effect_rows",
+    "effects_table",
+    "group_effects",
+    "reliability_table",
+    "share_table",
+]
 
 Floats = NDArray[np.float64]
 
@@ -56,24 +64,41 @@ def effects_table(model: GaussianModel, *, conf_level: float) -> pd.DataFrame:
     Henderson (1975), Biometrics 31, 423-447 (prediction error variance); Bates et al. (2015),
     J. Statistical Software 67(1), section 5.3 (conditional modes).
     """
-    half = float(stats.norm.ppf(0.5 + conf_level / 2))
     frames = []
     for place, (term, modes) in enumerate(zip(model.design.terms, model.modes(), strict=True)):
         p = np.zeros(len(model.design.fixed_names))
-        for column, name in enumerate(term.columns):
-            unit = np.eye(len(term.columns))[column]
-            errors = _errors(model, place, p, unit)
-            estimates = modes[:, column]
-            frames.append(
-                pd.DataFrame(
-                    {
-                        "group": term.group, "level": term.levels, "term": name, "estimate": estimates,
-                        "std_error": errors, "conf_low": estimates - half * errors,
-                        "conf_high": estimates + half * errors,
-                    }
-                )
-            )  # fmt: skip
+        for column in range(len(term.columns)):
+            errors = _errors(model, place, p, np.eye(len(term.columns))[column])
+            frames.append(effect_rows(term, column, modes[:, column], errors, conf_level=conf_level))
     return pd.concat(frames, ignore_index=True)
+
+
+def effect_rows(
+    term: RandomTerm, column: int, estimates: Floats, errors: Floats, *, conf_level: float
+) -> pd.DataFrame:
+    """Return one effect of every group of a term as rows of a table, with normal intervals.
+
+    Parameters
+    ----------
+    term, column
+        The term, and which of its effects.
+    estimates, errors
+        Shape [groups] each, in one unit.
+    conf_level
+        Nominal coverage.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Columns as of :func:`effects_table`.
+    """
+    half = float(stats.norm.ppf(0.5 + conf_level / 2)) * errors
+    return pd.DataFrame(
+        {
+            "group": term.group, "level": term.levels, "term": term.columns[column], "estimate": estimates,
+            "std_error": errors, "conf_low": estimates - half, "conf_high": estimates + half,
+        }
+    )  # fmt: skip
 
 
 def group_effects(model: GaussianModel, group: str, fixed: Floats, random: Floats) -> GroupEffects:

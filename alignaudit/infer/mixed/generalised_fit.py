@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
 
 from alignaudit.errors import UsageError
 from alignaudit.infer.mixed.contrast import Contrasts, checked_level, tidy_table
 from alignaudit.infer.mixed.describe import describe_fit, plain_records
 from alignaudit.infer.mixed.design import MixedDesign
+from alignaudit.infer.mixed.effects import effect_rows
 from alignaudit.infer.mixed.generalised import GeneralisedOptimum
 from alignaudit.infer.mixed.model import certified, variance_table
 from alignaudit.infer.mixed.optimise import Certificate
@@ -144,23 +144,16 @@ class GeneralisedFit:
         pandas.DataFrame
             Columns ``group, level, term, estimate, std_error, conf_low, conf_high``; logits.
         """
-        half = float(stats.norm.ppf(0.5 + checked_level(conf_level) / 2))
-        frames = []
+        checked_level(conf_level)
         optimum = self.optimum
-        for term, modes, covariances in zip(
-            self.design.terms, optimum.modes, optimum.mode_covariances, strict=True
-        ):
-            for column, name in enumerate(term.columns):
-                estimates, errors = modes[:, column], np.sqrt(covariances[:, column, column])
-                frames.append(
-                    pd.DataFrame(
-                        {
-                            "group": term.group, "level": term.levels, "term": name,
-                            "estimate": estimates, "std_error": errors,
-                            "conf_low": estimates - half * errors, "conf_high": estimates + half * errors,
-                        }
-                    )
-                )  # fmt: skip
+        sources = zip(self.design.terms, optimum.modes, optimum.mode_covariances, strict=True)
+        frames = [
+            effect_rows(
+                term, column, modes[:, column], np.sqrt(covariances[:, column, column]), conf_level=conf_level
+            )
+            for term, modes, covariances in sources
+            for column in range(len(term.columns))
+        ]
         return pd.concat(frames, ignore_index=True)
 
     def fitted(self) -> Floats:
