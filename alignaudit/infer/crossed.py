@@ -95,9 +95,10 @@ def crossed_paired_contrast(
         over += f" and {d.shape[1]} languages"
     interval = Interval(test.conf_low, test.conf_high, conf_level, "t interval", over, d.shape[0], df)
     components = _components(model)
+    df_method = _df_words(population, complete=bool(np.isfinite(d).all()))
     return PairedContrast(
-        estimate=estimate, standard_error=error, df=df, df_method=_df_words(population),
-        statistic=test.statistic, p_value=test.p_value, interval=interval, components=components,
+        estimate=estimate, standard_error=error, df=df, df_method=df_method, statistic=test.statistic,
+        p_value=test.p_value, interval=interval, components=components,
         truncated=tuple(name for name, value in components.items() if value == 0), population=population,
         n_pairs=d.shape[0], n_languages=d.shape[1],
     )  # fmt: skip
@@ -171,5 +172,7 @@ def _components(model: GaussianModel) -> dict[str, float]:
     return {name: by_group[name] for name in names} | {"residual": model.residual_variance}
 
 
-def _df_words(population: Population) -> str:
-    return "paired t (pairs - 1)" if population == "these_languages" else "strata of runs and languages"
+def _df_words(population: Population, *, complete: bool) -> str:
+    if population == "languages_like_these":
+        return "strata of runs and languages"
+    return "paired t (pairs - 1)" if complete else "strata of runs"

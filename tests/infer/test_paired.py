@@ -40,7 +40,7 @@ def test_mean_squares_by_hand():
     assert result.standard_error == pytest.approx(1.0)
     assert result.components == pytest.approx({"run": 4 / 3, "language": 0.0, "residual": 2.0})
     more = balanced_paired_contrast(d + np.array([-1.0, 0.0, 1.0]), population="languages_like_these")
-    # MS_l is now 2·(4+0+4)/2 = 8: Var = (6 + 8 - 2)/6; runs keep their 6 with 1 df, languages add 8 - 2 with 2
+    # MS_l is now 2·(4+0+4)/2 = 8: Var = (6 + 8 - 2)/6; runs keep 6 with 1 df, languages add 8 - 2 with 2
     assert more.standard_error == pytest.approx(np.sqrt(2.0))
     assert more.df == pytest.approx(12**2 / (6**2 / 1 + 6**2 / 2))
     assert more.df_method == "strata of runs and languages"

@@ -22,6 +22,7 @@ WEIGHTS, OFFSET = "_weights", "_offset"
 """Names under which weights and offset stand among the columns."""
 
 _NAMES = re.compile(r"[^\W\d]\w*")
+_CODED = re.compile(r"\bC\(\s*([^\W\d]\w*)\s*[,)]")
 _CONTROL = re.compile(r"\x1b\[[0-9;]*m|[\x00-\x1f]")
 
 
@@ -83,7 +84,8 @@ def as_factors(frame: pd.DataFrame, levels: Mapping[str, Sequence[str]], *, wher
     frame
         Columns without missing values.
     levels
-        Order of the levels of some of them; by default that of the categories, else of appearance.
+        Order of the levels of some of them; by default that of the categories, of numbers in ``C()``
+        that of their size, else of appearance.
     where
         The formula, for messages.
 
@@ -97,10 +99,11 @@ def as_factors(frame: pd.DataFrame, levels: Mapping[str, Sequence[str]], *, wher
     FitError
         If levels are stated of a column that is not used, or lack one that occurs.
     """
+    coded = set(_CODED.findall(where))
     factors = {
         name: frame[name]
         for name in frame.columns
-        if name in levels or not (pd.api.types.is_numeric_dtype(frame[name]) or name in (WEIGHTS, OFFSET))
+        if name in levels or name in coded or not (_is_number(frame[name]) or name in (WEIGHTS, OFFSET))
     }
     made = {}
     for name in levels:
@@ -115,7 +118,8 @@ def as_factors(frame: pd.DataFrame, levels: Mapping[str, Sequence[str]], *, wher
             )
         if stated is None and isinstance(column.dtype, pd.CategoricalDtype):
             stated = list(column.cat.categories)
-        order = stated if stated is not None else list(column.unique())
+        found = list(column.unique())
+        order = stated if stated is not None else sorted(found) if _is_number(column) else found
         made[name] = pd.Categorical(column, categories=order).remove_unused_categories()
     return frame.assign(**made)
 
@@ -153,3 +157,7 @@ def _numbers(column: Any, rows: int, name: str, where: str) -> Floats:
     if numbers.shape != (rows,):
         raise FitError(f"{name} of shape {numbers.shape} do not fit {rows} rows.", where=where)
     return numbers
+
+
+def _is_number(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column))

@@ -28,6 +28,9 @@ __all__ = ["Contrasts", "DfMethod", "checked_level", "contrasts", "joint_test", 
 
 Floats = NDArray[np.float64]
 DfMethod = Literal["strata", "kenward-roger", "satterthwaite", "wald"]
+RESTRICTED = ("strata", "kenward-roger")
+"""Methods that are about restricted likelihood, for which fits by full likelihood are refitted."""
+
 METHODS: tuple[DfMethod, ...] = ("strata", "kenward-roger", "satterthwaite", "wald")
 
 
@@ -65,8 +68,8 @@ def contrasts(
     Parameters
     ----------
     model
-        A fit. Kenward and Roger's method is about restricted likelihood; a fit by full likelihood is
-        refitted for it.
+        A fit. Tests by strata and by Kenward and Roger are about restricted likelihood; a fit by full
+        likelihood is refitted for them.
     rows, names
         Shape [r, p] and r names.
     df
@@ -86,7 +89,7 @@ def contrasts(
         If the fit is not certified and ``force`` is not set.
     """
     method = _method(df)
-    if method == "kenward-roger":
+    if method in RESTRICTED:
         model = model.restricted
     certified(model.certificate, force=force)
     basis, facts = model.in_basis(rows), model.facts
@@ -118,7 +121,7 @@ def joint_test(model: GaussianModel, rows: Floats, *, df: str, force: bool = Fal
         As in :func:`contrasts`.
     """
     method = _method(df)
-    if method == "kenward-roger":
+    if method in RESTRICTED:
         model = model.restricted
     certified(model.certificate, force=force)
     basis = model.in_basis(rows)

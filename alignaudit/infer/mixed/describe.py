@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 
 from alignaudit.infer.mixed.optimise import Certificate
@@ -31,6 +32,7 @@ def describe_fit(
     variances: pd.DataFrame,
     fixed: pd.DataFrame,
     df_words: str,
+    more: Sequence[str] = (),
 ) -> str:
     """Return a fit as text.
 
@@ -44,6 +46,8 @@ def describe_fit(
         As ``tidy`` returns it.
     df_words
         Where its degrees of freedom come from.
+    more
+        Further lines below the random effects.
     """
     counts = ", ".join(f"{name} {count}" for name, count in groups.items())
     lines = [
@@ -55,9 +59,10 @@ def describe_fit(
         "",
         "Random effects",
         *_variance_lines(variances),
+        *more,
         "",
         f"Fixed effects ({df_words})",
-        *_fixed_lines(fixed),
+        *_fixed_lines(fixed if certificate.passed else fixed.assign(p_value=np.nan)),
     ]
     return "\n".join(lines)
 
@@ -75,10 +80,11 @@ def _variance_lines(variances: pd.DataFrame) -> list[str]:
 
 
 def _fixed_lines(fixed: pd.DataFrame) -> list[str]:
-    rows = [("term", "estimate", "std. error", "df", "t", "p", "interval")]
+    z = bool(np.isinf(fixed["df"]).all())
+    rows = [("term", "estimate", "std. error", "df", "z" if z else "t", "p", "interval")]
     numbers = fixed.drop(columns="term").to_numpy(dtype=float)
     for term, (estimate, error, df, statistic, p, low, high) in zip(fixed["term"], numbers, strict=True):
-        p_value = "<.0001" if p < 1e-4 else f"{p:.4f}"
+        p_value = "none" if np.isnan(p) else "<.0001" if p < 1e-4 else f"{p:.4f}"
         rows.append(
             (
                 str(term), f"{estimate:.4f}", f"{error:.4f}", f"{df:.1f}", f"{statistic:.2f}", p_value,

@@ -209,8 +209,17 @@ class MixedFit:
             kind="Linear mixed model", method=self.method, formula=self.formula, n=self.n, groups=self.groups,
             loglik=self.loglik, certificate=self.certificate, notes=self.notes,
             variances=self.variance_components, fixed=self.tidy(force=True),
-            df_words="degrees of freedom by strata",
+            df_words="degrees of freedom by strata", more=self._residual_lines(),
         )  # fmt: skip
+
+    def _residual_lines(self) -> list[str]:
+        if self.residual_strata is None:
+            return []
+        strata = self.residual_strata
+        pairs = zip(strata.levels, strata.standard_deviations, strict=True)
+        deviations = ", ".join(f"{level} {deviation:.4g}" for level, deviation in pairs)
+        p_text = "<.0001" if strata.p_value < 1e-4 else f"= {strata.p_value:.4f}"
+        return [f"  residual sd by {strata.column}: {deviations} (equal: p {p_text} by likelihood ratio)"]
 
 
 def fit_mixed(

@@ -111,12 +111,16 @@ def parse_formula(formula: str) -> MixedFormula:
     offset = _OFFSET.search(outside)
     if offset:
         outside = outside[: offset.start()] + outside[offset.end() :]
+    if "offset(" in outside:
+        raise FitError(f'"{text}" has an offset that is not a single column.', hint="Compute it as a column.")
     bars = tuple(bar for part in inside for bar in _bars(part, text))
     if not bars:
         raise FitError(
             f'"{text}" has no random term.',
             hint="Add one, such as (1 | group), or fit an ordinary regression.",
         )
+    if len(set(bars)) < len(bars):
+        raise FitError(f'"{text}" names the same random term twice.')
     response, failures = _response(left.strip())
     column = offset["column"].strip() if offset else None
     return MixedFormula(response, failures, _tidy_sum(outside), bars, column, text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -114,6 +114,20 @@ class GeneralisedFit:
         )  # fmt: skip
         return tidy_table(found, conf_level=conf_level)
 
+    @property
+    def model(self) -> NoReturn:
+        """Refuse what only linear mixed models can do.
+
+        Raises
+        ------
+        UsageError
+            Always.
+        """
+        raise UsageError(
+            f"this is not available for a {self.family} model, only for linear mixed models.",
+            hint="Compare nested models of counts by likelihood_ratio_test.",
+        )
+
     def glance(self) -> pd.DataFrame:
         """Return one row about the whole fit.
 
@@ -185,6 +199,7 @@ class GeneralisedFit:
             formula=self.formula, n=self.n, groups=self.groups, loglik=self.loglik,
             certificate=self.certificate, notes=self.notes, variances=self.variance_components,
             fixed=self.tidy(force=True), df_words="logits; Wald's z",
+            more=() if self.dispersion is None else (f"  dispersion {self.dispersion:.4g}",),
         )  # fmt: skip
 
 

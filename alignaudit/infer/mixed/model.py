@@ -129,6 +129,8 @@ class GaussianModel:
 
     def refit(self, response: Floats) -> GaussianModel:
         """Return the same model fitted to another response, shape [n]; it reuses what the rows allow."""
+        if response.shape != (self.products.n,) or not np.isfinite(response).all():
+            raise FitError(f"a new response needs one finite value for each of {self.products.n} rows.")
         products = with_response(self.products, self.rows, response)
         design = replace(self.design, response=response)
         start = tuple(root + 0.05 * np.eye(len(root)) for root in self.optimum.roots)

@@ -60,7 +60,7 @@ FIRST_STAGE = {"maxiter": 200, "ftol": 1e-8, "gtol": 1e-5, "maxcor": 20}
 START = 0.5
 """Standard deviation of every random effect at the start, in residual ones."""
 
-NEWTON_STEPS = 30
+NEWTON_STEPS = 100
 ESCAPES = 25
 
 
@@ -242,25 +242,29 @@ class _Polished:
 def _polish(evaluate: _Count, roots: tuple[Floats, ...]) -> _Polished:
     """Take Newton steps to the stationary point nearby, and try zero where a root is almost zero.
 
-    Very near the optimum the deviance no longer resolves the steps' gains; there they are taken as
-    long as the gain that the quadratic model expects falls.
+    Where the deviance no longer resolves the steps' gains, they are taken as long as the gain that the
+    quadratic model expects falls.
     """
     products = evaluate.products
     roots, at = _canonical(evaluate, roots)
     best: _Polished | None = None
+    blind = False
     for _ in range(NEWTON_STEPS):
         curved = curvature(products, at)
         gradient = root_gradient(curved.slopes, roots)
         hessian = root_hessian(products, at, curved, roots)
         step, gap = _newton_step(gradient, hessian)
-        if best is not None and best.gap < CLOSE and gap >= best.gap:
+        if best is not None and blind and gap >= best.gap:
             break
         best = _Polished(roots, at, curved, gradient, hessian, gap)
-        trial = None
-        if gap > 1e-3 * GAP:
-            trial = _line_search(evaluate, roots, at, step, near=gap < CLOSE)
-        if trial is None:
+        if gap <= 1e-3 * GAP:
             break
+        trial = _line_search(evaluate, roots, at, step)
+        blind = trial is None
+        if trial is None:
+            if gap > CLOSE:
+                break
+            trial = unpack(pack(roots) + step, products.blocks)
         roots, at = _canonical(evaluate, trial)
     assert best is not None
     return best
@@ -314,9 +318,9 @@ def _newton_step(gradient: Floats, hessian: Floats) -> tuple[Floats, float]:
 
 
 def _line_search(
-    evaluate: _Count, roots: tuple[Floats, ...], at: Factorisation, step: Floats, *, near: bool
+    evaluate: _Count, roots: tuple[Floats, ...], at: Factorisation, step: Floats
 ) -> tuple[Floats, ...] | None:
-    """Return the first of ever shorter steps that lowers the deviance, or None; near the end all of it."""
+    """Return the first of ever shorter steps that lowers the deviance, or None."""
     blocks, theta = evaluate.products.blocks, pack(roots)
     for halving in range(12):
         trial = unpack(theta + step / 2**halving, blocks)
@@ -324,7 +328,7 @@ def _line_search(
             there = evaluate(trial)
         except FitError:
             continue
-        if near or there.deviance < at.deviance:
+        if there.deviance < at.deviance:
             return trial
     return None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -14,6 +15,7 @@ from scipy import stats
 
 from alignaudit.errors import FitError
 from alignaudit.infer.mixed.contrast import joint_test
+from alignaudit.infer.mixed.degrees import JointTest
 from alignaudit.infer.mixed.design import MixedDesign
 from alignaudit.infer.mixed.fit import MixedFit
 
@@ -56,10 +58,17 @@ def joint_tests(fit: MixedFit, *, df: str = "strata", force: bool = False) -> pd
     rows = []
     for name, hypothesis in _type_three(design):
         test = joint_test(fit.model, hypothesis, df=df, force=force)
-        p_value = float(stats.f.sf(test.statistic, test.numerator_df, test.denominator_df))
+        p_value = _tail(test)
         rows.append((name, test.numerator_df, test.denominator_df, test.statistic, p_value))
     columns = ["term", "numerator_df", "denominator_df", "statistic", "p_value"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def _tail(test: JointTest) -> float:
+    """Return the p-value of an F test, whose denominator may have infinite degrees of freedom."""
+    if math.isinf(test.denominator_df):
+        return float(stats.chi2.sf(test.statistic * test.numerator_df, test.numerator_df))
+    return float(stats.f.sf(test.statistic, test.numerator_df, test.denominator_df))
 
 
 def predictors(design: MixedDesign) -> dict[str, Any]:
@@ -118,6 +127,7 @@ def _uncorrelated(hypothesis: Floats, own: slice, inverse: Floats) -> Floats:
 def _sum_coded(text: str, factors: Sequence[str]) -> str:
     """Return the formula with every factor coded to sum to zero."""
     for name in factors:
+        text = re.sub(rf"\bC\(\s*{re.escape(name)}\s*\)", name, text)
         text = _replace_name(text, name, f"C({name}, contr.sum)")
     return text
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from alignaudit.errors import FitError
 from alignaudit.infer.mixed.fit import fit_mixed
@@ -122,3 +123,27 @@ def test_dependent_columns_are_refused(unbalanced):
     fit = fit_mixed("y ~ x + I(2 * x) + (1 | g)", unbalanced)
     with pytest.raises(FitError, match="fixed columns were left out"):
         joint_tests(fit)
+
+
+def test_a_number_in_C_is_a_factor_for_means_and_joint_tests():
+    """A coded number gives what the same column as text gives; levels stand in the order of their size."""
+    rng = np.random.default_rng(4)
+    frame = pd.DataFrame({"layer": np.tile([10, 2, 7], 16), "arm": np.repeat(list("uv"), 24)})
+    frame["g"] = [f"g{i}" for i in np.tile(np.repeat(np.arange(8), 3), 2)]
+    frame["y"] = rng.normal(size=48) + 0.1 * frame["layer"]
+    text = frame.assign(layer=pd.Categorical(frame["layer"].astype(str), categories=["2", "7", "10"]))
+    coded = fit_mixed("y ~ arm * C(layer) + (1 | g)", frame)
+    plain = fit_mixed("y ~ arm * layer + (1 | g)", text)
+    assert marginal_means(coded, "layer").grid["layer"].tolist() == [2, 7, 10]
+    for one, other in (
+        (joint_tests(coded), joint_tests(plain)),
+        (marginal_means(coded, "layer").tidy(), marginal_means(plain, "layer").tidy()),
+    ):
+        np.testing.assert_allclose(one.iloc[:, 1:].astype(float), other.iloc[:, 1:].astype(float), rtol=1e-8)
+
+
+def test_joint_tests_by_wald_are_chi_square_tests():
+    frame = pd.DataFrame({"y": [1.0, 2, 4, 3, 2, 4, 5, 1], "arm": list("uvwuvwuv"), "g": list("aaabbbcc")})
+    row = joint_tests(fit_mixed("y ~ arm + (1 | g)", frame), df="wald").iloc[0]
+    assert np.isinf(row["denominator_df"])
+    assert row["p_value"] == pytest.approx(stats.chi2.sf(2 * row["statistic"], 2))
