@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["Interval"]
@@ -24,7 +25,7 @@ class Interval:
     n
         Number of independent units that it rests on.
     df
-        Degrees of freedom of the reference distribution.
+        Degrees of freedom of the reference distribution; NaN where it has none.
     """
 
     low: float
@@ -42,8 +43,11 @@ class Interval:
         --------
         >>> print(Interval(-0.5, 1.0, 0.95, "t interval", "6 pairs of runs", 6, 5.0))
         95 % interval [-0.5, 1] (t interval with 5 df, over 6 pairs of runs)
+        >>> print(Interval(-0.5, 1.0, 0.95, "BCa bootstrap", "6 runs", 6, math.nan))
+        95 % interval [-0.5, 1] (BCa bootstrap, over 6 runs)
         """
+        freedom = f" with {self.df:.4g} df" if math.isfinite(self.df) else ""
         return (
             f"{100 * self.level:g} % interval [{self.low:.4g}, {self.high:.4g}] "
-            f"({self.method} with {self.df:.4g} df, over {self.over})"
+            f"({self.method}{freedom}, over {self.over})"
         )
