@@ -202,7 +202,10 @@ def _descend(evaluate: _Count, roots: Sequence[Floats]) -> tuple[Floats, ...]:
         trial = unpack(theta, blocks)
         if np.abs(theta).max() > FARTHEST:
             return TOO_FAR, np.zeros_like(theta)
-        at = evaluate(trial)
+        try:
+            at = evaluate(trial)
+        except FitError:  # so far out that rounding leaves no positive definite matrix
+            return TOO_FAR, np.zeros_like(theta)
         return at.deviance, root_gradient(slopes(evaluate.products, at), trial)
 
     result = optimize.minimize(
