@@ -127,7 +127,7 @@ def _measure(found: Quantities, grid: Grid, plan: AnalysisPlan) -> tuple[list[Me
     skipped: list[str] = []
     for row in found.rows:
         for first, second in combinations([arm for arm in grid.arms if arm in row.cells.arms], 2):
-            settings = Settings(row.population, plan.conf_level, plan.alpha, row.bound)
+            settings = Settings(row.population, plan.conf_level, plan.alpha, row.bound, row.sampled)
             numbers_of = spread_numbers if row.contrast == "spread" else location_numbers
             try:
                 measured.append((row, first, second, numbers_of(row.cells, first, second, settings)))

@@ -29,12 +29,16 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Population, levels and bound of one contrast; ``bound`` is NaN where none was stated."""
+    """Population, levels and bound of one contrast; ``bound`` is NaN where none was stated.
+
+    ``units`` says what is crossed with the runs: languages, or tasks.
+    """
 
     population: Population
     conf_level: float
     alpha: float
     bound: float
+    units: str = "languages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,17 +135,19 @@ def location_numbers(cells: Cells, first: str, second: str, settings: Settings) 
     flip = sign_flip_test(differences[complete[usable]].mean(axis=1), rng=_flip_stream())
     pairs, whole = int(usable.sum()), int(complete.sum())
     gaps = "" if whole == pairs else f" ({whole} complete)"
+    over = found.interval.over.replace("pairs of runs", f"pairs of runs{gaps}")
     return Numbers(
         estimate=found.estimate, statistic=found.statistic, p_value=found.p_value, df=found.df,
-        df_method=found.df_method, conf_low=found.interval.low, conf_high=found.interval.high,
-        sign_flip_p_value=flip.p_value, sign_flip_min_p=flip.min_p,
+        df_method=found.df_method.replace("languages", settings.units), conf_low=found.interval.low,
+        conf_high=found.interval.high, sign_flip_p_value=flip.p_value, sign_flip_min_p=flip.min_p,
         equivalence=two_one_sided_tests(
             found.estimate, found.standard_error, found.df, bound=settings.bound, alpha=settings.alpha
         ),
         detectable=_detectable(found.standard_error, found.df, settings),
         components={f"{name} (differences)": value for name, value in found.components.items()},
-        n_pairs=pairs, n_units=values.shape[2], population=found.population,
-        over=found.interval.over.replace("pairs of runs", f"pairs of runs{gaps}"),
+        n_pairs=pairs, n_units=values.shape[2],
+        population=found.population.replace("languages", settings.units),
+        over=over.replace("languages", settings.units),
         method="crossed mixed model of paired differences, by restricted maximum likelihood",
         arm_values={first: float(np.nanmean(values[0])), second: float(np.nanmean(values[1]))}, notes=notes,
     )  # fmt: skip

@@ -45,6 +45,8 @@ class Quantity:
         Number of languages behind the cells, where it is not their number of units.
     languages
         Their codes, for R3.
+    sampled
+        What the units of the cells are, which their population is of.
     repeats
         Whether the cells are those of a planned row once more, for another population.
     """
@@ -64,6 +66,7 @@ class Quantity:
     contrast: Literal["mean", "spread"] = "mean"
     n_languages: int | None = None
     languages: tuple[str, ...] = ()
+    sampled: Literal["languages", "tasks"] = "languages"
     repeats: bool = False
 
 
@@ -224,8 +227,11 @@ def _beside(
     final = kept(tables, grid)
     title = "forgetting: English development score of the intermediate tasks when the phase ends"
     rows.append(
-        Quantity("forgetting", f"{title} (higher: less forgotten)", "score", "fraction", "intermediate",
-                 None, None, None, final, "these_languages", math.nan, planned=False, n_languages=1)
+        Quantity(
+            "forgetting", f"{title} (higher: less forgotten)", "score", "fraction", "intermediate",
+            None, None, None, final, "these_languages", math.nan, planned=False, n_languages=1,
+            sampled="tasks",
+        )
     )  # fmt: skip
     return [row for row in rows if row.cells.units]
 
@@ -250,4 +256,4 @@ def _tasks_like_these(by_task: Mapping[str, Cells], plan: AnalysisPlan) -> Quant
     cells = Cells(parts[0].arms, parts[0].pairs, tuple(by_task), values)
     row = _score("transfer:tasks_like_these", ", ".join(by_task), cells, plan, planned=False)
     title = f"{row.title}, for tasks like these"
-    return replace(row, title=title, population="languages_like_these", repeats=True)
+    return replace(row, title=title, population="languages_like_these", sampled="tasks", repeats=True)

@@ -115,6 +115,8 @@ def _inference(source: ReportInput) -> list[str]:
         population = {
             "these_languages": "conclusions hold for these languages",
             "languages_like_these": "conclusions extend to languages like these",
+            "these_tasks": "conclusions hold for these tasks",
+            "tasks_like_these": "conclusions extend to tasks like these",
         }.get(str(entry.get("population")), "")
         bound = (
             ""

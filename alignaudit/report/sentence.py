@@ -122,6 +122,8 @@ class Effect:
         return {
             "these_languages": "About these languages.",
             "languages_like_these": "About languages like these.",
+            "these_tasks": "About these tasks.",
+            "tasks_like_these": "About tasks like these.",
         }.get(str(self.source.get("population")), "")
 
     @property

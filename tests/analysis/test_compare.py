@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 
@@ -242,3 +243,24 @@ Warnings:
 def test_printed_text(study_tables):
     tables = study_tables(seeds=2, retention={"concurrent": 0.1})
     assert str(compare(tables)) == PRINTED
+
+
+def test_populations_are_named_after_what_was_sampled(study_tables):
+    found = compare(study_tables())
+    assert row(found, "R1").population == "these_languages"
+    assert row(found, "R1:languages_like_these").population == "languages_like_these"
+    assert row(found, "forgetting").population == "these_tasks"
+    tables = study_tables()
+    second = tables["scores"][tables["scores"]["stage"] == "target:pos"].assign(
+        task="ner", stage="target:ner"
+    )
+    second["value"] = 0.9 * second["value"] + 0.03 * (second["arm"] == "concurrent")
+    tables["scores"] = pd.concat([tables["scores"], second], ignore_index=True)
+    like = row(compare(tables), "transfer:tasks_like_these")
+    assert like.population == "tasks_like_these"
+    assert like.over == "6 pairs of runs and 2 tasks"
+    # the mean over the two tasks of the mean over languages and pairs, by hand
+    own = tables["scores"][tables["scores"]["stage"].isin(["target:pos", "target:ner"])]
+    own = own[(own["split"] == "test") & ~own["language"].isin(["en", "eng"])]
+    means = own.groupby("arm")["value"].mean()
+    assert like.estimate == pytest.approx(means["concurrent"] - means["sequential"])

@@ -115,6 +115,11 @@ class GeneralisedFit:
         return tidy_table(found, conf_level=conf_level)
 
     @property
+    def sigma(self) -> float:
+        """Return 1, the scale of models without a residual."""
+        return 1.0
+
+    @property
     def model(self) -> NoReturn:
         """Refuse what only linear mixed models can do.
 
