@@ -32,6 +32,7 @@ __all__ = [
     "Certificate",
     "Optimum",
     "minimise",
+    "newton_step",
     "root_gradient",
     "root_hessian",
 ]
@@ -256,7 +257,7 @@ def _polish(evaluate: _Count, roots: tuple[Floats, ...]) -> _Polished:
         curved = curvature(products, at)
         gradient = root_gradient(curved.slopes, roots)
         hessian = root_hessian(products, at, curved, roots)
-        step, gap = _newton_step(gradient, hessian)
+        step, gap = newton_step(gradient, hessian)
         if best is not None and blind and gap >= best.gap:
             break
         best = _Polished(roots, at, curved, gradient, hessian, gap)
@@ -292,7 +293,12 @@ def _snapped(root: Floats) -> Floats:
 
 
 def root_hessian(
-    products: CrossProducts, at: Factorisation, curved: Curvature, roots: Sequence[Floats]
+    products: CrossProducts,
+    at: Factorisation,
+    curved: Curvature,
+    roots: Sequence[Floats],
+    *,
+    signed_first: bool = False,
 ) -> Floats:
     """Return the second derivatives of the profiled deviance by the packed roots, shape [m, m].
 
@@ -300,6 +306,8 @@ def root_hessian(
     ----------
     products, at, curved, roots
         The model, where it was evaluated, its curvature and roots there.
+    signed_first
+        Whether the first parameter is the variance of the eliminated term itself, not its root.
     """
     free = products.n - products.p if at.reml else products.n
     own = curved.traces if at.reml else curved.full_traces
@@ -307,11 +315,19 @@ def root_hessian(
     inner = free * (2 * curved.quadratics / at.rss - np.outer(s, s) / at.rss**2) - own
     jacobian = linalg.block_diag(*[root_jacobian(root) for root in roots])
     bent = linalg.block_diag(*[root_curvature(d) for d in curved.slopes.by_covariance])
+    if signed_first:
+        jacobian[0, 0], bent[0, 0] = 1.0, 0.0
     return jacobian.T @ inner @ jacobian + bent
 
 
-def _newton_step(gradient: Floats, hessian: Floats) -> tuple[Floats, float]:
-    """Return the step -|H|⁻¹g and the decrease that the quadratic model expects of it."""
+def newton_step(gradient: Floats, hessian: Floats) -> tuple[Floats, float]:
+    """Return the step -|H|⁻¹g and the decrease that the quadratic model expects of it.
+
+    Parameters
+    ----------
+    gradient, hessian
+        Shapes [m] and [m, m]; |H| has the absolute eigenvalues, directions without curvature left out.
+    """
     values, vectors = np.linalg.eigh(hessian)
     size = np.abs(values)
     usable = size > 1e-9 * max(float(size.max()), 1e-300)

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from alignaudit.infer.mixed.criterion import factorise, slopes
+from alignaudit.infer.mixed.criterion import Slopes, factorise, slopes
 from alignaudit.infer.mixed.curvature import curvature
 from alignaudit.infer.mixed.model import GaussianModel
-from alignaudit.infer.mixed.optimise import Optimum, root_gradient
+from alignaudit.infer.mixed.optimise import Optimum, newton_step, root_gradient, root_hessian
 from alignaudit.infer.mixed.products import CrossProducts, cross_products, standardised_rows
 from alignaudit.infer.mixed.roots import pack, unpack
 
@@ -28,7 +28,10 @@ Floats = NDArray[np.float64]
 ROOM = 1e-6
 """Smallest share of a group's residual variance that a negative variance leaves."""
 
-STOP = {"maxiter": 500, "ftol": 1e-14, "gtol": 1e-8}
+STOP = {"maxiter": 500, "ftol": 1e-8, "gtol": 1e-5}
+NEWTON_STEPS = 10
+ENOUGH = 1e-11
+"""Deviance still to gain at which the search ends."""
 
 
 def with_signed_variance(model: GaussianModel, term: int) -> GaussianModel:
@@ -58,29 +61,58 @@ def with_signed_variance(model: GaussianModel, term: int) -> GaussianModel:
         products = cross_products(model.design, rows, first=term)
     by_term = {b.term: root for b, root in zip(model.products.blocks, model.optimum.roots, strict=True)}
     others = [np.maximum(by_term[block.term], 0.05 * np.eye(block.width)) for block in products.rest]
-    variance, roots = _search(products, others, reml=model.reml)
-    at = factorise(products, roots, reml=model.reml, first_variance=variance)
-    optimum = Optimum(roots, at, curvature(products, at), model.optimum.certificate)
+    theta = _polished(products, _search(products, others, reml=model.reml), reml=model.reml)
+    roots = _roots(products, theta)
+    at = factorise(products, roots, reml=model.reml, first_variance=float(theta[0]))
+    optimum = Optimum(roots, at, curvature(products, at), model.certificate)
     return replace(model, rows=rows, products=products, optimum=optimum)
 
 
-def _search(
-    products: CrossProducts, others: Sequence[Floats], *, reml: bool
-) -> tuple[float, tuple[Floats, ...]]:
-    """Return the variance of the eliminated term and the roots of all terms (the first as good as unset)."""
-    lowest = -(1 - ROOM) / float(products.first_first.max())
-    own = np.zeros((1, 1))
+def _roots(products: CrossProducts, theta: Floats) -> tuple[Floats, ...]:
+    """Return the roots of all terms, that of the signed one as zero."""
+    return (np.zeros((1, 1)), *unpack(theta[1:], products.rest))
+
+
+def _gradient(first: Slopes, roots: Sequence[Floats]) -> Floats:
+    """Return the derivatives of the deviance by the signed variance and the packed roots of the others."""
+    gradient = root_gradient(first, roots)
+    gradient[0] = first.by_covariance[0][0, 0]
+    return gradient
+
+
+def _lowest(products: CrossProducts) -> float:
+    return -(1 - ROOM) / float(products.first_first.max())
+
+
+def _search(products: CrossProducts, others: Sequence[Floats], *, reml: bool) -> Floats:
+    """Return the signed variance and the packed roots of the other terms, near the optimum."""
 
     def criterion(theta: Floats) -> tuple[float, Floats]:
-        roots = (own, *unpack(theta[1:], products.rest))
+        roots = _roots(products, theta)
         at = factorise(products, roots, reml=reml, first_variance=float(theta[0]))
-        first = slopes(products, at)
-        gradient = root_gradient(first, roots)
-        gradient[0] = first.by_covariance[0][0, 0]
-        return at.deviance, gradient
+        return at.deviance, _gradient(slopes(products, at), roots)
 
     diagonal = pack([np.eye(block.width) for block in products.rest]) if products.rest else np.zeros(0)
-    bounds = [(lowest, None), *[(0.0 if value else None, None) for value in diagonal]]
+    bounds = [(_lowest(products), None), *[(0.0 if value else None, None) for value in diagonal]]
     start = np.append(0.0, pack(others)) if others else np.zeros(1)
-    found = optimize.minimize(criterion, start, jac=True, method="L-BFGS-B", bounds=bounds, options=STOP)
-    return float(found.x[0]), (own, *unpack(found.x[1:], products.rest))
+    return optimize.minimize(criterion, start, jac=True, method="L-BFGS-B", bounds=bounds, options=STOP).x
+
+
+def _polished(products: CrossProducts, theta: Floats, *, reml: bool) -> Floats:
+    """Take Newton steps as long as the gain that the quadratic model expects falls."""
+    best, lowest_gap = theta, np.inf
+    for _ in range(NEWTON_STEPS):
+        roots = _roots(products, theta)
+        at = factorise(products, roots, reml=reml, first_variance=float(theta[0]))
+        curved = curvature(products, at)
+        hessian = root_hessian(products, at, curved, roots, signed_first=True)
+        step, gap = newton_step(_gradient(curved.slopes, roots), hessian)
+        if not gap < lowest_gap:
+            break
+        best, lowest_gap = theta, gap
+        if gap < ENOUGH:
+            break
+        theta = theta + step
+        if not theta[0] > _lowest(products):
+            break
+    return best

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,12 +86,15 @@ def strata_tests(model: GaussianModel, contrasts: Floats) -> tuple[Floats, Float
     Schluchter & Elashoff (1990), J. Statistical Computation and Simulation 37, 69-87 (between and
     within degrees of freedom).
     """
-    found = [strata_source(model, contrast[None]) for contrast in contrasts]
-    variances = [
-        source.residual_variance * float(row @ source.facts.covariance @ row)
-        for source, row in zip(found, contrasts, strict=True)
-    ]
-    dfs = [_Strata(source).df(row) for source, row in zip(found, contrasts, strict=True)]
+    strata = _Strata(model)
+    used = {id(model): strata}
+    variances, dfs = [], []
+    for contrast in contrasts:
+        source = strata.source(contrast[None])
+        own = used.setdefault(id(source), strata if source is model else _Strata(source))
+        covariance = source.facts.covariance
+        variances.append(source.residual_variance * float(contrast @ covariance @ contrast))
+        dfs.append(own.df(contrast))
     return np.array(variances), np.array(dfs)
 
 
@@ -120,17 +124,7 @@ def strata_source(model: GaussianModel, contrasts: Floats) -> GaussianModel:
         The model itself, or one in which the variance of the grouping that contains the contrasts is
         below zero instead of at zero.
     """
-    strata = _Strata(model)
-    for contrast in contrasts:
-        owner = strata.owner(strata.parts(contrast))
-        members = owner.grouping.terms if owner else ()
-        if (
-            len(members) == 1
-            and model.roots[members[0]].shape == (1, 1)
-            and not model.roots[members[0]].any()
-        ):
-            return with_signed_variance(model, members[0])
-    return model
+    return _Strata(model).source(contrasts)
 
 
 class _Strata:
@@ -139,6 +133,24 @@ class _Strata:
     def __init__(self, model: GaussianModel) -> None:
         self.model = model
         self.groupings = _groupings(model)
+        self._signed: dict[int, GaussianModel] = {}
+
+    @cached_property
+    def residual_df(self) -> float:
+        """Return the rows less the rank of fixed and random columns together."""
+        return _residual_df(self.model)
+
+    def source(self, contrasts: Floats) -> GaussianModel:
+        """Return the fit whose variances a test uses, the model or one with a signed variance."""
+        for contrast in contrasts:
+            owner = self.owner(self.parts(contrast))
+            members = owner.grouping.terms if owner else ()
+            root = self.model.roots[members[0]] if len(members) == 1 else None
+            if root is not None and root.shape == (1, 1) and not root.any():
+                if members[0] not in self._signed:
+                    self._signed[members[0]] = with_signed_variance(self.model, members[0])
+                return self._signed[members[0]]
+        return self.model
 
     def parts(self, contrast: Floats) -> list[_Stratum]:
         """Return the part of each grouping in the variance of a contrast."""
@@ -174,7 +186,7 @@ class _Strata:
         parts = np.array([stratum.part for stratum in strata] + [residual])
         dfs = np.array([max(1.0, stratum.df) for stratum in strata] + [1.0])
         if residual > 1e-9 * parts.sum():
-            dfs[-1] = _residual_df(self.model)
+            dfs[-1] = self.residual_df
         return float(parts.sum() ** 2 / (parts**2 / dfs).sum())
 
 
