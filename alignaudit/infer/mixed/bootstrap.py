@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from alignaudit.errors import FitError, UsageError
+from alignaudit.errors import UsageError
 from alignaudit.infer.mixed.contrast import checked_level
 from alignaudit.infer.mixed.fit import MixedFit
-from alignaudit.infer.mixed.model import GaussianModel, certified
+from alignaudit.infer.mixed.likelihood import check_nested
+from alignaudit.infer.mixed.model import GaussianModel
 
 __all__ = ["BootstrapTest", "bootstrap_intervals", "bootstrap_test", "refits", "simulate"]
 
@@ -114,7 +115,7 @@ def bootstrap_test(
     UsageError
         If ``draws`` is below 1.
     FitError
-        If the models have different rows, or a fit is not certified.
+        If the models are not nested so, have different rows, or a fit is not certified.
 
     References
     ----------
@@ -126,10 +127,7 @@ def bootstrap_test(
     equal = small.model.products.p == large.model.products.p
     pick = _restricted if equal else _unrestricted
     null, full = pick(small), pick(large)
-    for model in (null, full):
-        certified(model.certificate, force=force)
-    if not np.array_equal(null.design.response, full.design.response):
-        raise FitError("the models were not fitted to the same response.", hint="Fit both to the same rows.")
+    check_nested(null, full, force=force)
     statistic = max(0.0, 2 * (full.loglik - null.loglik))
     simulated, uncertified = np.empty(draws), 0
     for place, (response, under) in enumerate(refits(null, null, rng=rng, draws=draws)):
@@ -178,6 +176,8 @@ def bootstrap_intervals(
     ----------
     Efron & Tibshirani (1993), An Introduction to the Bootstrap, section 13.3.
     """
+    if draws < 1:
+        raise UsageError(f"a bootstrap needs at least one draw, not {draws}.")
     rows = [
         statistics(fit.with_model(model)) for _, model in refits(fit.model, fit.model, rng=rng, draws=draws)
     ]

@@ -12,7 +12,7 @@ from formulaic import Formula
 from formulaic.errors import FormulaicError
 from numpy.typing import NDArray
 
-from alignaudit.errors import FitError, did_you_mean
+from alignaudit.errors import FitError, UsageError, did_you_mean
 from alignaudit.infer.mixed.formula import MixedFormula
 
 __all__ = ["OFFSET", "WEIGHTS", "as_factors", "plain", "quoted", "used_columns"]
@@ -52,6 +52,8 @@ def used_columns(
     FitError
         If a column is unknown, or weights or offset do not fit the rows.
     """
+    if not isinstance(data, pd.DataFrame):
+        raise UsageError(f"the data must be a pandas DataFrame, not {type(data).__name__}.")
     needed = _variables(parsed.fixed, data) | _variables(quoted(parsed.response), data)
     if parsed.failures is not None:
         needed |= _variables(quoted(parsed.failures), data)
@@ -59,6 +61,8 @@ def used_columns(
         needed |= _variables(bar.effects, data) | set(bar.factors)
     if residuals is not None:
         needed.add(residuals)
+    for name in needed & {WEIGHTS, OFFSET}:
+        raise FitError(f'"{name}" is a name of ours.', where=parsed.text, hint="Rename the column.")
     given = {WEIGHTS: weights, OFFSET: offset}
     needed |= {value for value in given.values() if isinstance(value, str)}
     for name in sorted(needed):
@@ -68,6 +72,8 @@ def used_columns(
                 where=parsed.text,
                 hint=did_you_mean(name, map(str, data)),
             )
+        if list(data.columns).count(name) > 1:
+            raise FitError(f'the data have several columns "{name}".', where=parsed.text)
     frame = data[[str(name) for name in data.columns if name in needed]].reset_index(drop=True)
     for name, value in given.items():
         if value is not None:
@@ -110,7 +116,7 @@ def as_factors(frame: pd.DataFrame, levels: Mapping[str, Sequence[str]], *, wher
         if name not in frame:
             raise FitError(f'levels are stated of "{name}", which the model does not use.', where=where)
     for name, column in factors.items():
-        stated = list(levels[name]) if name in levels else None
+        stated = list(dict.fromkeys(levels[name])) if name in levels else None
         if stated is not None and (unknown := set(column.unique()) - set(stated)):
             raise FitError(
                 f'the stated levels of "{name}" lack {", ".join(sorted(map(str, unknown)))}.',

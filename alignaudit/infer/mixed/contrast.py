@@ -155,7 +155,7 @@ def checked_level(conf_level: float) -> float:
     UsageError
         If it is not between 0 and 1.
     """
-    if not 0 < conf_level < 1:
+    if not 0 < float(conf_level) < 1:
         raise UsageError(f"conf_level must lie between 0 and 1, and {conf_level} does not.")
     return conf_level
 
@@ -203,4 +203,4 @@ def _method(df: str) -> DfMethod:
     for method in METHODS:
         if df == method:
             return method
-    raise UsageError(f'there are no degrees of freedom called "{df}".', hint=did_you_mean(df, METHODS))
+    raise UsageError(f'there are no degrees of freedom called "{df}".', hint=did_you_mean(str(df), METHODS))

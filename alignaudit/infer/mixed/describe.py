@@ -10,7 +10,7 @@ import pandas as pd
 
 from alignaudit.infer.mixed.optimise import Certificate
 
-__all__ = ["describe_fit", "plain_records", "text_table"]
+__all__ = ["describe_fit", "plain_records", "text_table", "without_p"]
 
 LIKELIHOODS = {
     "reml": "restricted maximum likelihood (REML)",
@@ -62,7 +62,7 @@ def describe_fit(
         *more,
         "",
         f"Fixed effects ({df_words})",
-        *_fixed_lines(fixed if certificate.passed else fixed.assign(p_value=np.nan)),
+        *_fixed_lines(without_p(fixed, certificate)),
     ]
     return "\n".join(lines)
 
@@ -71,9 +71,8 @@ def _variance_lines(variances: pd.DataFrame) -> list[str]:
     own = variances[variances["with_term"] == ""]
     rows = [("group", "term", "sd", "correlations")]
     for group, term, deviation in zip(own["group"], own["term"], own["sdcor"], strict=True):
-        pairs = variances[
-            (variances["group"] == group) & (variances["with_term"] == term) & (variances["term"] != "")
-        ]
+        mine = (variances["group"] == group) & (variances["with_term"] == term)
+        pairs = variances[mine & (term != "")]
         shown = [f"{first} {value:+.3f}" for first, value in zip(pairs["term"], pairs["sdcor"], strict=True)]
         rows.append((group, term, f"{deviation:.4g}", ", ".join(shown)))
     return text_table(rows)
@@ -83,15 +82,30 @@ def _fixed_lines(fixed: pd.DataFrame) -> list[str]:
     z = bool(np.isinf(fixed["df"]).all())
     rows = [("term", "estimate", "std. error", "df", "z" if z else "t", "p", "interval")]
     numbers = fixed.drop(columns="term").to_numpy(dtype=float)
+    errors = fixed["std_error"].to_numpy(dtype=float)
+    form = ".4f" if np.nanmin(errors) >= 5e-4 and np.nanmax(errors) < 1e6 else ".4g"
     for term, (estimate, error, df, statistic, p, low, high) in zip(fixed["term"], numbers, strict=True):
         p_value = "none" if np.isnan(p) else "<.0001" if p < 1e-4 else f"{p:.4f}"
         rows.append(
             (
-                str(term), f"{estimate:.4f}", f"{error:.4f}", f"{df:.1f}", f"{statistic:.2f}", p_value,
-                f"[{low:.4f}, {high:.4f}]",
+                str(term), f"{estimate:{form}}", f"{error:{form}}", f"{df:.1f}", f"{statistic:.2f}", p_value,
+                f"[{low:{form}}, {high:{form}}]",
             )
         )  # fmt: skip
     return text_table(rows)
+
+
+def without_p(fixed: pd.DataFrame, certificate: Certificate) -> pd.DataFrame:
+    """Return a table of effects, without p-values where the fit is not certified.
+
+    Parameters
+    ----------
+    fixed
+        With a column ``p_value``.
+    certificate
+        Of the fit.
+    """
+    return fixed if certificate.passed else fixed.assign(p_value=np.nan)
 
 
 def plain_records(frame: pd.DataFrame) -> list[dict[str, object]]:

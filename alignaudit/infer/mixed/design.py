@@ -175,8 +175,10 @@ def build_design(
     ('Intercept', 'arm[T.a]')
     """
     parsed = parse_formula(formula)
-    frame = used_columns(parsed, data, weights, parsed.offset if offset is None else offset, residuals)
+    frame = used_columns(parsed, data, weights, _one_offset(parsed, offset), residuals)
     complete = frame.notna().all(axis=1).to_numpy()
+    if not len(frame):
+        raise FitError("the data have no rows.", where=parsed.text)
     if not complete.any():
         raise FitError(f'every row of the data has a missing value in a column of "{parsed.text}".')
     frame = as_factors(frame[complete].reset_index(drop=True), levels or {}, where=parsed.text)
@@ -194,6 +196,14 @@ def build_design(
         residual_groups=strata, residual_levels=stratum_names, dropped_rows=int((~complete).sum()),
         frame=frame, specification=specification,
     )  # fmt: skip
+
+
+def _one_offset(parsed: MixedFormula, offset: Any) -> Any:
+    if parsed.offset is not None and offset is not None:
+        raise FitError(
+            "an offset stands in the formula and in the call.", where=parsed.text, hint="Add them up."
+        )
+    return parsed.offset if offset is None else offset
 
 
 def _response(parsed: MixedFormula, frame: pd.DataFrame) -> tuple[Floats, Floats | None]:
@@ -236,11 +246,20 @@ def _fixed_part(
 
 def _model_matrix(expression: str, frame: pd.DataFrame, where: str) -> Any:
     try:
-        return model_matrix(expression, frame, na_action="raise", context={})
+        with np.errstate(all="ignore"):
+            columns = model_matrix(expression, frame, na_action="ignore", context={})
     except (FormulaicError, ValueError) as error:
         raise FitError(
             f'the columns of "{expression}" cannot be computed: {plain(error)}', where=where
         ) from error
+    values = np.asarray(columns, dtype=np.float64)
+    for name, column in zip(columns.columns, values.T, strict=True):
+        if not np.isfinite(column).all():
+            raise FitError(f'the column "{name}" is not finite in every row.', where=where)
+    for factor, (_, state) in columns.model_spec.encoder_state.items():
+        if len(state.get("categories", (1, 2))) < 2:
+            raise FitError(f'the factor "{factor}" has a single level.', where=where, hint="Leave it out.")
+    return columns
 
 
 def _independent(X: Floats) -> NDArray[np.bool_]:
@@ -288,9 +307,16 @@ def _groups(factors: Sequence[str], frame: pd.DataFrame) -> tuple[NDArray[np.int
             codes, levels = pd.factorize(column, sort=True)
         code = code * len(levels) + codes
         present, code = np.unique(code, return_inverse=True)
-        labels = [f"{level:g}" if isinstance(level, float) else str(level) for level in levels]
+        labels = [_label(level) for level in levels]
         names = [f"{names[c // len(levels)]}:{labels[c % len(levels)]}" for c in present]
     return code.astype(np.intp), tuple(name[1:] for name in names)
+
+
+def _label(level: Any) -> str:
+    """Return the name of a group; whole numbers without a decimal point."""
+    if isinstance(level, float) and level.is_integer():
+        return str(int(level))
+    return str(level)
 
 
 def _ordered(terms: list[RandomTerm]) -> tuple[RandomTerm, ...]:

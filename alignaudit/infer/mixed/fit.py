@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alignaudit.errors import UsageError, did_you_mean
 from alignaudit.infer.mixed.contrast import checked_level, contrasts, tidy_table
-from alignaudit.infer.mixed.describe import describe_fit, plain_records
+from alignaudit.infer.mixed.describe import describe_fit, plain_records, without_p
 from alignaudit.infer.mixed.design import MixedDesign, build_design
 from alignaudit.infer.mixed.effects import effects_table, reliability_table, share_table
 from alignaudit.infer.mixed.generalised import fit_generalised
@@ -50,7 +50,8 @@ class MixedFit:
     variance_components
         Columns ``group, term, with_term, vcov, sdcor``; the residual last.
     is_singular
-        Whether a variance is zero or a correlation ±1 (lme4's rule, 1e-4).
+        Whether a variance is zero or a correlation ±1, by lme4's rule: a diagonal of theta is below
+        1e-4, which for a slope depends on the unit of its column.
     certificate
         Evidence that this is the optimum.
     n
@@ -196,7 +197,7 @@ class MixedFit:
             "sigma": self.sigma,
             "theta": self.theta.tolist(),
             "is_singular": self.is_singular,
-            "fixed_effects": plain_records(self.tidy(force=True)),
+            "fixed_effects": plain_records(without_p(self.tidy(force=True), self.certificate)),
             "variance_components": plain_records(self.variance_components),
             "residual_strata": self.residual_strata.to_dict() if self.residual_strata else None,
             "certificate": asdict(self.certificate),
@@ -308,13 +309,17 @@ def _result(model: GaussianModel, strata: ResidualStrata | None = None, *, metho
         covariance=pd.DataFrame(model.covariance, index=names, columns=names),
         variance_components=variance_table(design, model.covariances(), model.residual_variance),
         is_singular=model.singular, certificate=model.optimum.certificate, n=design.n,
-        groups={term.group: len(term.levels) for term in design.terms}, notes=_notes(design),
-        residual_strata=strata, model=model,
+        groups={term.group: len(term.levels) for term in design.terms},
+        notes=_notes(design, saturated=model.saturated), residual_strata=strata, model=model,
     )  # fmt: skip
 
 
-def _notes(design: MixedDesign) -> tuple[str, ...]:
+def _notes(design: MixedDesign, *, saturated: bool = False) -> tuple[str, ...]:
     notes = []
+    if saturated:
+        notes.append(
+            "Fixed and random effects together could fit every row: the residual is hardly identified."
+        )
     if design.dropped_rows:
         notes.append(f"{design.dropped_rows} rows with missing values are left out.")
     if design.dropped_columns:

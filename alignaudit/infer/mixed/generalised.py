@@ -133,9 +133,10 @@ def fit_generalised(
     model, triangle = _model(design, family)
     try:
         place = find_optimum(model, None if start is None else _standardised(model, start))
-    except FitError as error:
+    except (FitError, np.linalg.LinAlgError) as error:
         _check_separation(design, model)
-        raise FitError(error.what, where=design.formula.text, hint=error.hint) from error
+        what = error.what if isinstance(error, FitError) else "the search for the optimum broke down."
+        raise FitError(what, where=design.formula.text) from error
     if not place.certificate.passed or float(np.abs(model.fixed @ place.coefficients).max()) > FAR:
         _check_separation(design, model)
     return _result(design, family, model, triangle, place)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from alignaudit.errors import UsageError
 from alignaudit.infer.mixed.contrast import Contrasts, checked_level, tidy_table
-from alignaudit.infer.mixed.describe import describe_fit, plain_records
+from alignaudit.infer.mixed.describe import describe_fit, plain_records, without_p
 from alignaudit.infer.mixed.design import MixedDesign
 from alignaudit.infer.mixed.effects import effect_rows
 from alignaudit.infer.mixed.generalised import GeneralisedOptimum
@@ -191,7 +191,7 @@ class GeneralisedFit:
             "theta": self.theta.tolist(),
             "dispersion": self.dispersion if finite else None,
             "is_singular": self.is_singular,
-            "fixed_effects": plain_records(self.tidy(force=True)),
+            "fixed_effects": plain_records(without_p(self.tidy(force=True), self.certificate)),
             "variance_components": plain_records(self.variance_components),
             "certificate": asdict(self.certificate),
             "notes": list(self.notes),

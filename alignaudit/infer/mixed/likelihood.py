@@ -21,6 +21,7 @@ from alignaudit.infer.mixed.optimise import Certificate
 
 __all__ = [
     "LikelihoodRatio",
+    "check_nested",
     "exact_variance_test",
     "likelihood_ratio_test",
     "restricted_null_draws",
@@ -266,12 +267,41 @@ def _null_restricted_loglik(model: GaussianModel) -> float:
     return -0.5 * deviance
 
 
+def check_nested(small: GaussianModel, large: GaussianModel, *, force: bool) -> None:
+    """Refuse two linear models of which the smaller is not nested in the larger.
+
+    Parameters
+    ----------
+    small, large
+        Models that may differ in their fixed parts, or in their random parts, not in both.
+    force
+        Go on although a fit is not certified.
+
+    Raises
+    ------
+    FitError
+        If they are not nested so, were not fitted to the same rows, or are not certified.
+    """
+    _same_rows(small, large, force)
+    few, many = _random_effects(small.design), _random_effects(large.design)
+    if not _spanned(small.design.fixed, large.design.fixed) or few - many:
+        raise FitError("the smaller model is not nested in the larger.")
+    wider = large.products.p > small.products.p
+    if wider == bool(many - few):
+        raise FitError("nested models must differ in their fixed part or in their random part, not in both.")
+
+
 def _same_rows(first: _Likelihood, second: _Likelihood, force: bool) -> None:
     for model in (first, second):
         certified(model.certificate, force=force)
-    same = first.design.n == second.design.n and np.array_equal(first.design.response, second.design.response)
-    if not same:
-        raise FitError("the models were not fitted to the same response.", hint="Fit both to the same rows.")
+    one, other = first.design, second.design
+    for name in ("response", "trials", "weights", "offset", "residual_groups"):
+        ours, theirs = getattr(one, name), getattr(other, name)
+        if (ours is None) != (theirs is None) or (ours is not None and not np.array_equal(ours, theirs)):
+            raise FitError(
+                f"the models were not fitted to the same {name.replace('_', ' ')}.",
+                hint="Fit both to the same rows in the same way.",
+            )
 
 
 def _random_effects(design: MixedDesign) -> Counter[tuple[str, str]]:
@@ -281,9 +311,9 @@ def _random_effects(design: MixedDesign) -> Counter[tuple[str, str]]:
 
 def _spanned(small: Floats, large: Floats) -> bool:
     """Return whether the columns of one matrix are combinations of those of another."""
-    basis = np.linalg.qr(large)[0]
-    rest = small - basis @ (basis.T @ small)
-    return bool(np.abs(rest).max() <= 1e-8 * np.abs(small).max())
+    basis = np.linalg.qr(large / np.linalg.norm(large, axis=0))[0]
+    unit = small / np.linalg.norm(small, axis=0)
+    return bool(np.abs(unit - basis @ (basis.T @ unit)).max(initial=0.0) <= 1e-8)
 
 
 def _mixture_tail(value: float, lower: int) -> float:

@@ -312,6 +312,8 @@ def marginal_means(
     design = fit.model.design
     wanted = [factors] if isinstance(factors, str) else list(factors)
     columns = predictors(design)
+    if len(set(wanted)) < len(wanted):
+        raise UsageError(f"a factor is named twice in {', '.join(wanted)}.")
     known = [name for name, values in columns.items() if isinstance(values, list)]
     for name in wanted:
         if name not in known:
@@ -320,6 +322,8 @@ def marginal_means(
     for name, value in (at or {}).items():
         if name not in numeric:
             raise UsageError(f'"{name}" is no number of the fixed part.', hint=did_you_mean(name, numeric))
+        if not isinstance(value, (int, float)) or not math.isfinite(value):
+            raise UsageError(f'the value {value!r} of "{name}" is no finite number.')
         numeric[name] = [float(value)]
     levels = {name: columns[name] for name in [*wanted, *(n for n in known if n not in wanted)]}
     grid = _grid({**levels, **numeric}, design.frame)
@@ -340,9 +344,13 @@ def _estimable_rows(design: MixedDesign, grid: pd.DataFrame) -> Floats:
     if design.dropped_columns:
         seen = np.asarray(design.specification.get_model_matrix(design.frame), dtype=np.float64)
         asked = np.asarray(design.specification.get_model_matrix(grid), dtype=np.float64)
-        _, sizes, directions = np.linalg.svd(seen, full_matrices=True)
+        norms = np.linalg.norm(seen, axis=0)
+        norms[norms == 0] = 1.0  # the column of an empty cell
+        _, sizes, directions = np.linalg.svd(seen / norms, full_matrices=True)
         rank = int((sizes > 1e-9 * sizes[0]).sum())
-        if np.abs(asked @ directions[rank:].T).max() > 1e-8 * np.abs(asked).max():
+        rows = asked / norms
+        outside = np.linalg.norm(rows @ directions[rank:].T, axis=1)
+        if (outside > 1e-8 * np.linalg.norm(rows, axis=1)).any():
             raise FitError("a marginal mean cannot be estimated: some combinations of levels have no data.")
     return design.fixed_rows(grid)
 

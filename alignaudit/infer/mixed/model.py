@@ -29,6 +29,9 @@ __all__ = ["GaussianModel", "certified", "fit_gaussian", "variance_table"]
 
 Floats = NDArray[np.float64]
 
+LARGE = 2000
+"""Rows up to which it is tested whether all effects together fit every row."""
+
 SINGULAR = 1e-4
 """Diagonal entry of a relative Cholesky factor below which lme4 calls a fit singular."""
 
@@ -161,6 +164,15 @@ class GaussianModel:
         by_term |= {block.term: rest[block.place].reshape(-1, block.width) for block in p.rest}
         return tuple(p.unit * by_term[t] / self.rows.scales[t] for t in range(len(by_term)))
 
+    @cached_property
+    def saturated(self) -> bool:
+        """Return whether fixed and random effects together could fit every row; False above 2,000 rows."""
+        effects = sum(term.size for term in self.design.terms) + self.products.p
+        if effects < self.products.n or self.products.n > LARGE:
+            return False
+        columns = np.hstack([self.rows.random.toarray(), self.rows.basis])
+        return int(np.linalg.matrix_rank(columns)) >= self.products.n
+
     def fitted(self) -> Floats:
         """Return fixed and random parts and offset of each row, shape [n], the response's unit."""
         design = self.design
@@ -203,6 +215,8 @@ def fit_gaussian(
     """
     if design.trials is not None:
         raise FitError("a cbind response needs family binomial or beta-binomial.", where=design.formula.text)
+    if not design.fixed_names:
+        raise FitError("a linear mixed model needs a fixed effect.", where=design.formula.text, hint="Add 1.")
     rows = standardised_rows(design) if rows is None else rows
     products = cross_products(design, rows) if products is None else products
     return GaussianModel(design, rows, products, minimise(products, reml=reml, start=start))

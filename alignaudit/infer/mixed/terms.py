@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -100,18 +99,48 @@ def _type_three(design: MixedDesign) -> list[tuple[str, Floats]]:
     The denominator of Fai and Cornelius depends on which contrasts span a hypothesis. These are
     uncorrelated under least squares, each led by one of the term's own columns.
     """
-    specification = design.specification
-    factors = [name for name, values in predictors(design).items() if isinstance(values, list)]
-    text = _sum_coded(design.formula.fixed, factors)
-    summed = model_matrix(text, design.frame, na_action="raise", context={})
-    transform = np.linalg.lstsq(np.asarray(summed, dtype=np.float64), design.fixed, rcond=None)[0]
     inverse = np.asarray(np.linalg.inv(design.fixed.T @ design.fixed))
-    spans = zip(specification.term_slices.items(), summed.model_spec.term_slices.values(), strict=True)
-    return [
-        (str(term), _uncorrelated(transform[summed_span], own, inverse))
-        for (term, own), summed_span in spans
-        if str(term) != "1"
-    ]
+    parts = {term: _summed_columns(design, term) for term in design.specification.term_slices}
+    summed = np.hstack(list(parts.values()))
+    transform = np.asarray(np.linalg.lstsq(summed, design.fixed, rcond=None)[0])
+    same_space = np.allclose(summed @ transform, design.fixed, atol=1e-8 * np.abs(design.fixed).max())
+    hypotheses, start = [], 0
+    for term, own in design.specification.term_slices.items():
+        span = slice(start, start + parts[term].shape[1])
+        start = span.stop
+        if str(term) != "1":
+            rows: Floats = transform[span] if same_space else np.eye(design.fixed.shape[1])[own]
+            hypotheses.append((str(term), _uncorrelated(rows, own, inverse)))
+    return hypotheses
+
+
+def _summed_columns(design: MixedDesign, term: Any) -> Floats:
+    """Return a term's columns, shape [n, columns], factors coded to sum to zero however they were coded."""
+    columns = np.ones((design.n, 1))
+    for factor in term.factors:
+        if str(factor.expr) != "1":
+            own = _summed_factor(design, factor)
+            columns = np.einsum("na,nb->nba", columns, own).reshape(design.n, -1)
+    return columns
+
+
+def _summed_factor(design: MixedDesign, factor: Any) -> Floats:
+    kind, state = design.specification.encoder_state.get(factor.expr, (None, {}))
+    if kind is None or str(getattr(kind, "value", kind)) != "categorical":
+        if factor.expr in design.frame:
+            return design.frame[factor.expr].to_numpy(dtype=np.float64)[:, None]
+        columns = model_matrix(f"0 + {factor.expr}", design.frame, na_action="raise", context={})
+        return np.asarray(columns, dtype=np.float64)
+    name = next(name for name in design.frame if name in _names(factor.expr))
+    codes = pd.Categorical(design.frame[name], categories=state["categories"]).codes
+    levels = len(state["categories"])
+    coding = np.vstack([np.eye(levels - 1), -np.ones(levels - 1)])
+    return coding[codes]
+
+
+def _names(expression: str) -> set[str]:
+    """Return what could be names of columns in an expression: itself, and the words in it."""
+    return {expression, *re.findall(r"[^\W\d]\w*", expression)}
 
 
 def _uncorrelated(hypothesis: Floats, own: slice, inverse: Floats) -> Floats:
@@ -122,15 +151,3 @@ def _uncorrelated(hypothesis: Floats, own: slice, inverse: Floats) -> Floats:
         rows = np.asarray(np.linalg.solve(leading, hypothesis))
     lower = np.linalg.cholesky(np.linalg.inv(rows @ inverse @ rows.T))
     return (lower / np.diagonal(lower)).T @ rows
-
-
-def _sum_coded(text: str, factors: Sequence[str]) -> str:
-    """Return the formula with every factor coded to sum to zero."""
-    for name in factors:
-        text = re.sub(rf"\bC\(\s*{re.escape(name)}\s*\)", name, text)
-        text = _replace_name(text, name, f"C({name}, contr.sum)")
-    return text
-
-
-def _replace_name(text: str, name: str, replacement: str) -> str:
-    return re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.(])", lambda _: replacement, text)

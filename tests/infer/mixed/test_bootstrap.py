@@ -145,3 +145,23 @@ def test_intervals_are_quantiles_of_refits(conf_level, small, frame):
     ]:
         expected = [estimate, *np.quantile(values, [tail, 1 - tail])]
         np.testing.assert_allclose(ours.loc[name], expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("small", "large"),
+    [
+        ("y ~ x + (1 | g)", "y ~ 1 + (1 | g)"),
+        ("y ~ s + (1 | g)", "y ~ x + (1 | g)"),
+        ("y ~ 1 + (1 | g)", "y ~ 1 + (1 | h)"),
+        ("y ~ 1 + (1 | g)", "y ~ x + (1 | g) + (1 | h)"),
+        ("y ~ x + (1 | g)", "y ~ x + (1 | g)"),
+    ],
+)
+def test_models_that_are_not_nested_are_refused(small, large):
+    rng = np.random.default_rng(2)
+    frame = pd.DataFrame(
+        {"y": rng.normal(size=40), "x": rng.normal(size=40), "s": rng.choice(list("uv"), 40)}
+    )
+    frame["g"], frame["h"] = [f"g{i % 5}" for i in range(40)], [f"h{i % 8}" for i in range(40)]
+    with pytest.raises(FitError, match="nested"):
+        bootstrap_test(fit_mixed(small, frame), fit_mixed(large, frame), rng=rng, draws=1)

@@ -215,3 +215,24 @@ def test_other_rows_are_refused(test, frame, fits):
     small = fit_mixed("y ~ x + (1 | g)", frame.iloc[1:])
     with pytest.raises(FitError, match="same response"):
         test(small, fits("x + arm + (1 | g)"))
+
+
+@pytest.mark.parametrize("what", ["weights", "offset"])
+def test_models_with_other_weights_or_offsets_are_not_compared(what):
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame({"y": rng.normal(size=40), "x": rng.normal(size=40), "w": rng.uniform(1, 2, 40)})
+    frame["g"] = [f"g{i % 5}" for i in range(40)]
+    small, large = fit_mixed("y ~ 1 + (1 | g)", frame, **{what: "w"}), fit_mixed("y ~ x + (1 | g)", frame)
+    with pytest.raises(FitError, match=f"same {what}"):
+        likelihood_ratio_test(small, large)
+
+
+def test_nesting_does_not_depend_on_the_scale_of_a_column():
+    rng = np.random.default_rng(7)
+    frame = pd.DataFrame(
+        {"y": rng.normal(size=40), "z": rng.normal(size=40), "tokens": 1e9 * rng.uniform(1, 2, 40)}
+    )
+    frame["s"], frame["g"] = rng.choice(list("uv"), 40), [f"g{i % 5}" for i in range(40)]
+    small, large = fit_mixed("y ~ s + tokens + (1 | g)", frame), fit_mixed("y ~ z + tokens + (1 | g)", frame)
+    with pytest.raises(FitError, match="not contained"):
+        likelihood_ratio_test(small, large)

@@ -147,3 +147,31 @@ def test_joint_tests_by_wald_are_chi_square_tests():
     row = joint_tests(fit_mixed("y ~ arm + (1 | g)", frame), df="wald").iloc[0]
     assert np.isinf(row["denominator_df"])
     assert row["p_value"] == pytest.approx(stats.chi2.sf(2 * row["statistic"], 2))
+
+
+@pytest.mark.parametrize(
+    "coding",
+    ["C(s, contr.treatment('w'))", "C(s, contr.sum)", "C(s, contr.helmert)", "C(s, levels=['w', 'v', 'u'])"],
+)
+@pytest.mark.parametrize("other", ["x", "t"])
+def test_joint_tests_do_not_depend_on_the_coding(coding, other):
+    """Type III: every term that a factor interacts with is tested over the mean of its levels."""
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame(
+        {"s": rng.choice(list("uvw"), 90), "t": rng.choice(list("pq"), 90), "x": rng.normal(size=90)}
+    )
+    frame["g"] = [f"g{i % 9}" for i in range(90)]
+    frame["y"] = rng.normal(size=90) + 0.4 * frame["x"] * (frame["s"] == "u") + (frame["t"] == "p")
+    plain = joint_tests(fit_mixed(f"y ~ s * {other} + (1 | g)", frame))
+    coded = joint_tests(fit_mixed(f"y ~ {coding} * {other} + (1 | g)", frame))
+    np.testing.assert_allclose(coded["statistic"], plain["statistic"], rtol=1e-7)
+    np.testing.assert_allclose(coded["p_value"], plain["p_value"], rtol=1e-6)
+
+
+def test_names_that_are_no_words_of_the_language_are_tested_like_others():
+    rng = np.random.default_rng(3)
+    frame = pd.DataFrame({"my s": rng.choice(list("uvw"), 60), "t": rng.choice(list("pq"), 60)})
+    frame["g"], frame["y"] = [f"g{i % 6}" for i in range(60)], rng.normal(size=60)
+    quoted = joint_tests(fit_mixed("y ~ `my s` * t + (1 | g)", frame))
+    plain = joint_tests(fit_mixed("y ~ s * t + (1 | g)", frame.rename(columns={"my s": "s"})))
+    np.testing.assert_allclose(quoted["p_value"], plain["p_value"], rtol=1e-9)
