@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -70,7 +71,11 @@ class ContrastTable:
         df = self.found.df
         spread = np.abs(table["statistic"].to_numpy()) * math.sqrt(2)
         p_value = np.array([_range_tail(s, self.family, d) for s, d in zip(spread, df, strict=True)])
-        half = self.found.std_errors * np.array([_range_quantile(conf_level, self.family, d) for d in df])
+        half = self.found.std_errors * np.array(
+            [
+                _range_quantile(conf_level, self.family, float(f"{d:.9g}")) for d in df
+            ]  # equal but for rounding
+        )
         return table.assign(
             p_value=p_value, conf_low=self.found.estimates - half, conf_high=self.found.estimates + half
         )
@@ -365,10 +370,12 @@ def _pairs(kind: str, means: int) -> list[tuple[int, int]]:
     raise UsageError(f'there are no "{kind}" contrasts.', hint=did_you_mean(kind, KINDS))
 
 
+@lru_cache(maxsize=4096)
 def _range_tail(spread: float, means: int, df: float) -> float:
     return float(stats.studentized_range.sf(spread, means, df))
 
 
+@lru_cache(maxsize=4096)
 def _range_quantile(level: float, means: int, df: float) -> float:
     return float(stats.studentized_range.ppf(level, means, df)) / math.sqrt(2)
 
