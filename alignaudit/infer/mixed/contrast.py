@@ -129,9 +129,9 @@ def joint_test(model: GaussianModel, rows: Floats, *, df: str, force: bool = Fal
     if method == "kenward-roger":
         return kenward_roger_joint(model.facts, basis, estimates)
     if method == "strata":
-        source = strata_source(model, basis)
+        source, moved = strata_source(model, basis)
         estimates = estimates * math.sqrt(model.residual_variance / source.residual_variance)
-        model = source
+        return joint_from_single(source.facts, moved, estimates, lambda rows: strata_df(source, rows))
     return joint_from_single(model.facts, basis, estimates, lambda rows: _degrees(model, method, rows))
 
 
@@ -142,8 +142,6 @@ def _degrees(model: GaussianModel, method: DfMethod, basis: Floats) -> Floats:
     if method == "satterthwaite":
         derivatives = model.optimum.curved.slopes.by_covariance
         return satterthwaite_df(model.facts, model.optimum.roots, derivatives, basis)
-    if method == "strata":
-        return strata_df(model, basis)
     return np.full(len(basis), math.inf)
 
 

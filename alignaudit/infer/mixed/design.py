@@ -17,7 +17,7 @@ from alignaudit.errors import FitError
 from alignaudit.infer.mixed.columns import OFFSET, WEIGHTS, as_factors, plain, quoted, used_columns
 from alignaudit.infer.mixed.formula import Bar, MixedFormula, parse_formula
 
-__all__ = ["MixedDesign", "RandomTerm", "build_design"]
+__all__ = ["MixedDesign", "RandomTerm", "build_design", "independent_columns"]
 
 Floats = NDArray[np.float64]
 RANK_TOLERANCE = 1e-9
@@ -233,7 +233,7 @@ def _fixed_part(
 ) -> tuple[Floats, tuple[str, ...], tuple[str, ...], ModelSpec]:
     columns = _model_matrix(parsed.fixed, frame, parsed.text)
     X = np.asarray(columns, dtype=np.float64)
-    keep = _independent(X)
+    keep = independent_columns(X)
     names = [str(name) for name in columns.columns]
     kept = tuple(name for name, used in zip(names, keep, strict=True) if used)
     dropped = tuple(name for name, used in zip(names, keep, strict=True) if not used)
@@ -262,8 +262,18 @@ def _model_matrix(expression: str, frame: pd.DataFrame, where: str) -> Any:
     return columns
 
 
-def _independent(X: Floats) -> NDArray[np.bool_]:
-    """Say which columns are no combination of earlier ones, by Gram-Schmidt with one repetition."""
+def independent_columns(X: Floats) -> NDArray[np.bool_]:
+    """Say which columns are no combination of earlier ones, by Gram-Schmidt with one repetition.
+
+    Parameters
+    ----------
+    X
+        Shape [n, p].
+
+    Returns
+    -------
+    numpy.ndarray of bool, shape [p]
+    """
     basis = np.empty((X.shape[0], 0))
     keep = np.zeros(X.shape[1], dtype=np.bool_)
     for column in range(X.shape[1]):

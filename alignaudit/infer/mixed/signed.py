@@ -17,16 +17,20 @@ from scipy import optimize
 
 from alignaudit.infer.mixed.criterion import Slopes, factorise, slopes
 from alignaudit.infer.mixed.curvature import curvature
-from alignaudit.infer.mixed.model import GaussianModel
+from alignaudit.infer.mixed.design import independent_columns
+from alignaudit.infer.mixed.model import GaussianModel, fit_gaussian
 from alignaudit.infer.mixed.optimise import Optimum, newton_step, root_gradient, root_hessian
 from alignaudit.infer.mixed.products import CrossProducts, cross_products, standardised_rows
 from alignaudit.infer.mixed.roots import pack, unpack
 
-__all__ = ["with_signed_variance"]
+__all__ = ["with_fixed_groups", "with_signed_variance"]
 
 Floats = NDArray[np.float64]
 ROOM = 1e-6
 """Smallest share of a group's residual variance that a negative variance leaves."""
+
+MOST_FIXED = 200
+"""Groups that may be taken as fixed."""
 
 STOP = {"maxiter": 500, "ftol": 1e-8, "gtol": 1e-5}
 NEWTON_STEPS = 10
@@ -66,6 +70,42 @@ def with_signed_variance(model: GaussianModel, term: int) -> GaussianModel:
     at = factorise(products, roots, reml=model.reml, first_variance=float(theta[0]))
     optimum = Optimum(roots, at, curvature(products, at), model.certificate)
     return replace(model, rows=rows, products=products, optimum=optimum)
+
+
+def with_fixed_groups(model: GaussianModel, term: int) -> GaussianModel:
+    """Return a fit in which the groups of one term are fixed effects, after those of the model.
+
+    Parameters
+    ----------
+    model
+        A fit.
+    term
+        Index of the term in the design; it has a single effect per group.
+
+    Returns
+    -------
+    GaussianModel
+        By the same likelihood; the model itself where there are too many groups for that.
+
+    References
+    ----------
+    Yates (1940), Annals of Eugenics 10, 317-325 (intra-block analysis).
+    """
+    design, chosen = model.design, model.design.terms[term]
+    if len(chosen.levels) > MOST_FIXED or len(design.terms) < 2:
+        return model
+    dummies = chosen.values * np.eye(len(chosen.levels))[chosen.index]
+    columns = np.hstack([design.fixed, dummies])
+    keep = independent_columns(columns)
+    if keep.sum() >= design.n:
+        return model
+    names = (*design.fixed_names, *(f"{chosen.group}[{level}]" for level in chosen.levels))
+    fixed = replace(
+        design, fixed=np.ascontiguousarray(columns[:, keep]),
+        fixed_names=tuple(name for name, used in zip(names, keep, strict=True) if used),
+        terms=tuple(other for other in design.terms if other is not chosen),
+    )  # fmt: skip
+    return fit_gaussian(fixed, reml=model.reml)
 
 
 def _roots(products: CrossProducts, theta: Floats) -> tuple[Floats, ...]:

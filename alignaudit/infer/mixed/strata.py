@@ -21,7 +21,7 @@ from alignaudit.infer.mixed.criterion import factorise, slopes
 from alignaudit.infer.mixed.curvature import spans
 from alignaudit.infer.mixed.model import GaussianModel
 from alignaudit.infer.mixed.roots import directions
-from alignaudit.infer.mixed.signed import with_signed_variance
+from alignaudit.infer.mixed.signed import with_fixed_groups, with_signed_variance
 
 __all__ = ["strata_df", "strata_source", "strata_tests"]
 
@@ -65,7 +65,9 @@ def strata_tests(model: GaussianModel, contrasts: Floats) -> tuple[Floats, Float
     the runs contain the schedule that each was trained by. The containing grouping with the fewest
     degrees of freedom takes in the parts of all groupings nested in it, and what the residuals
     contribute within its span. The rest of the residuals' part has the residual degrees of freedom.
-    Where the variance of that grouping is estimated as zero, it may go below zero for this test.
+    Where the variance of that grouping is estimated as zero, it may go below zero for this test. Where
+    that of a coarser one is (as of the seeds that runs are paired by), its groups are taken as fixed:
+    pooling the runs over seeds whenever that makes their variance smaller would favour rejection.
 
     Parameters
     ----------
@@ -90,11 +92,11 @@ def strata_tests(model: GaussianModel, contrasts: Floats) -> tuple[Floats, Float
     used = {id(model): strata}
     variances, dfs = [], []
     for contrast in contrasts:
-        source = strata.source(contrast[None])
+        source, moved = strata.source(contrast[None])
         own = used.setdefault(id(source), strata if source is model else _Strata(source))
-        covariance = source.facts.covariance
-        variances.append(source.residual_variance * float(contrast @ covariance @ contrast))
-        dfs.append(own.df(contrast))
+        row = moved[0]
+        variances.append(source.residual_variance * float(row @ source.facts.covariance @ row))
+        dfs.append(own.df(row))
     return np.array(variances), np.array(dfs)
 
 
@@ -110,7 +112,7 @@ def strata_df(model: GaussianModel, contrasts: Floats) -> Floats:
     return np.array([strata.df(contrast) for contrast in contrasts])
 
 
-def strata_source(model: GaussianModel, contrasts: Floats) -> GaussianModel:
+def strata_source(model: GaussianModel, contrasts: Floats) -> tuple[GaussianModel, Floats]:
     """Return the fit whose variances a test of contrasts by strata uses.
 
     Parameters
@@ -120,9 +122,9 @@ def strata_source(model: GaussianModel, contrasts: Floats) -> GaussianModel:
 
     Returns
     -------
-    GaussianModel
-        The model itself, or one in which the variance of the grouping that contains the contrasts is
-        below zero instead of at zero.
+    tuple
+        The model itself, or one without the bounds at zero that matter for the contrasts, and the
+        contrasts over its own orthonormal basis, shape [r, p'].
     """
     return _Strata(model).source(contrasts)
 
@@ -133,24 +135,45 @@ class _Strata:
     def __init__(self, model: GaussianModel) -> None:
         self.model = model
         self.groupings = _groupings(model)
-        self._signed: dict[int, GaussianModel] = {}
+        self._others: dict[int, GaussianModel] = {}
 
     @cached_property
     def residual_df(self) -> float:
         """Return the rows less the rank of fixed and random columns together."""
         return _residual_df(self.model)
 
-    def source(self, contrasts: Floats) -> GaussianModel:
-        """Return the fit whose variances a test uses, the model or one with a signed variance."""
+    def source(self, contrasts: Floats) -> tuple[GaussianModel, Floats]:
+        """Return the fit whose variances a test uses, and the contrasts over its basis."""
         for contrast in contrasts:
-            owner = self.owner(self.parts(contrast))
-            members = owner.grouping.terms if owner else ()
-            root = self.model.roots[members[0]] if len(members) == 1 else None
-            if root is not None and root.shape == (1, 1) and not root.any():
-                if members[0] not in self._signed:
-                    self._signed[members[0]] = with_signed_variance(self.model, members[0])
-                return self._signed[members[0]]
-        return self.model
+            strata = self.parts(contrast)
+            owner = self.owner(strata)
+            if owner is None:
+                continue
+            for stratum in strata:
+                coarser = _above(owner.grouping, stratum.grouping) is not None
+                if coarser and stratum.share < 0 and self._at_zero(stratum.grouping):
+                    return self._with_fixed(stratum.grouping.terms[0], contrasts)
+            if self._at_zero(owner.grouping):
+                term = owner.grouping.terms[0]
+                if term not in self._others:
+                    self._others[term] = with_signed_variance(self.model, term)
+                return self._others[term], contrasts
+        return self.model, contrasts
+
+    def _at_zero(self, grouping: _Grouping) -> bool:
+        """Return whether a grouping has a single variance, and that is estimated as zero."""
+        root = self.model.roots[grouping.terms[0]]
+        return len(grouping.terms) == 1 and root.shape == (1, 1) and not root.any()
+
+    def _with_fixed(self, term: int, contrasts: Floats) -> tuple[GaussianModel, Floats]:
+        if term not in self._others:
+            self._others[term] = with_fixed_groups(self.model, term)
+        other = self._others[term]
+        if other is self.model:
+            return self.model, contrasts
+        rows = contrasts @ self.model.rows.triangle
+        padded = np.hstack([rows, np.zeros((len(rows), other.products.p - rows.shape[1]))])
+        return _Strata(other).source(other.in_basis(padded))
 
     def parts(self, contrast: Floats) -> list[_Stratum]:
         """Return the part of each grouping in the variance of a contrast."""

@@ -322,3 +322,25 @@ def test_denominator_of_fai_and_cornelius(dfs, expected, unbalanced):
     basis = unbalanced.model.in_basis(np.eye(6)[[2, 3]])
     test = joint_from_single(unbalanced.model.facts, basis, np.array([1.0, 2.0]), lambda _: np.array(dfs))
     assert test.denominator_df == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_strata_is_the_paired_t_test_where_seeds_lie_at_zero(seed):
+    """Seeds without variance: pooling the runs over seeds would change the error of a paired test."""
+    rng = np.random.default_rng(seed)
+    arm, pair, _ = np.indices((2, 6, 5)).reshape(3, -1)
+    runs = rng.normal(size=(2, 6))
+    runs[1] -= 1.5 * (
+        runs[0] - runs[0].mean()
+    )  # a negative correlation within pairs: no variance of pairs is left
+    y = runs[arm, pair] + 0.3 * rng.normal(size=60)
+    frame = pd.DataFrame({"y": y, "schedule": np.array(["u", "v"])[arm], "seed": [f"s{i}" for i in pair]})
+    fit = fit_mixed("y ~ schedule + (1 | seed) + (1 | seed:schedule)", frame)
+    assert fit.theta[1] == 0
+    means = frame.pivot_table(index="seed", columns="schedule", values="y")
+    expected = stats.ttest_rel(means["v"], means["u"])
+    row = fit.tidy().iloc[1]
+    assert row["df"] == pytest.approx(5)
+    assert row["p_value"] == pytest.approx(expected.pvalue, rel=1e-6)
+    joint = joint_test(fit.model, np.eye(2)[[1]], df="strata")
+    assert joint.statistic == pytest.approx(expected.statistic**2, rel=1e-6)
