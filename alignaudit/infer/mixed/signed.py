@@ -105,7 +105,12 @@ def with_fixed_groups(model: GaussianModel, term: int) -> GaussianModel:
         fixed_names=tuple(name for name, used in zip(names, keep, strict=True) if used),
         terms=tuple(other for other in design.terms if other is not chosen),
     )  # fmt: skip
-    return fit_gaussian(fixed, reml=model.reml)
+    rows = standardised_rows(fixed)
+    products = cross_products(fixed, rows)
+    known = {b.term: root for b, root in zip(model.products.blocks, model.optimum.roots, strict=True)}
+    kept = [place for place in range(len(design.terms)) if place != term]
+    start = [known[kept[b.term]] + 0.05 * np.eye(b.width) for b in products.blocks]
+    return fit_gaussian(fixed, reml=model.reml, start=start, rows=rows, products=products)
 
 
 def _roots(products: CrossProducts, theta: Floats) -> tuple[Floats, ...]:
