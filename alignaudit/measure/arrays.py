@@ -24,6 +24,7 @@ __all__ = [
     "IntArray",
     "SingleArray",
     "centred",
+    "centred_blocks",
     "matrix",
     "namespace",
     "paired",
@@ -38,7 +39,8 @@ SingleArray: TypeAlias = npt.NDArray[np.float32]
 IntArray: TypeAlias = npt.NDArray[np.int64]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 
-_BLOCK_CELLS = 1 << 20
+_BLOCK_CELLS = 1 << 16  # half a MiB of float64: temporaries that stay in the cache are several times faster
+_DEVICE_BLOCK_CELLS = 1 << 26
 
 
 def namespace(*arrays: Array) -> Any:
@@ -182,38 +184,60 @@ def centred(array: Array) -> Array:
         in float64; float32 rows are rounded once, after that.
     """
     xp = namespace(array)
-    n = array.shape[0]
-    first = xp.astype(array[:1, :], xp.float64)
-    total = first * 0
-    for rows in row_blocks(*array.shape):
-        total = total + xp.sum(xp.astype(array[rows, :], xp.float64) - first, axis=0, keepdims=True)
-    shift = total / n
     result = xp.empty_like(array)
-    for rows in row_blocks(*array.shape):
-        result[rows, :] = xp.astype((xp.astype(array[rows, :], xp.float64) - first) - shift, array.dtype)
+    for rows, block in centred_blocks(array):
+        result[rows, :] = xp.astype(block, array.dtype, copy=False)
     return result
 
 
-def row_blocks(rows: int, columns: int) -> Iterator[slice]:
+def centred_blocks(array: Array) -> Iterator[tuple[slice, Array]]:
+    """Yield the rows of :func:`centred` in float64, a cache-sized block at a time.
+
+    Parameters
+    ----------
+    array
+        Shape [n, d], as :func:`matrix` returns it.
+
+    Yields
+    ------
+    rows : slice
+        Which rows, in order.
+    block : numpy.ndarray or torch.Tensor
+        Shape [rows, d], float64: those rows minus the mean of all.
+    """
+    xp = namespace(array)
+    first = xp.astype(array[:1, :], xp.float64)  # taken off before summing: a constant column gives zeros
+    total = first * 0
+    for rows in row_blocks(*array.shape):
+        block = xp.astype(array[rows, :], xp.float64) - first
+        total = total + xp.sum(block, axis=0, keepdims=True)
+    shift = total / array.shape[0]
+    for rows in row_blocks(*array.shape):
+        yield rows, (xp.astype(array[rows, :], xp.float64) - first) - shift
+
+
+def row_blocks(rows: int, columns: int, *, on_host: bool = True) -> Iterator[slice]:
     """Yield slices that cut a [rows, columns] array into blocks of bounded size.
 
     Parameters
     ----------
     rows, columns
         Shape of the array.
+    on_host
+        Whether the blocks should fit a processor's cache; a GPU wants few large ones.
 
     Yields
     ------
     slice
-        Consecutive rows, in order; a block has at most 2**20 cells (8 MiB of float64), and at
+        Consecutive rows, in order; a block has at most 2**16 cells (2**26 on a device), and at
         least one row.
 
     Examples
     --------
-    >>> list(row_blocks(3, 2**19))
+    >>> list(row_blocks(3, 2**15))
     [slice(0, 2, None), slice(2, 3, None)]
     """
-    size = max(1, _BLOCK_CELLS // columns)
+    size = max(1, (_BLOCK_CELLS if on_host else _DEVICE_BLOCK_CELLS) // columns)
     for start in range(0, rows, size):
         yield slice(start, min(start + size, rows))
 

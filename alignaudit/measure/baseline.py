@@ -12,12 +12,13 @@ import numpy as np
 from scipy import sparse
 
 from alignaudit.errors import DataError
-from alignaudit.measure.arrays import SingleArray
+from alignaudit.measure.arrays import IntArray, SingleArray
 from alignaudit.measure.retrieval import Retrieval, retrieve_from_similarity
 
 __all__ = ["character_ngram_accuracy", "character_ngram_vectors"]
 
 _LONGEST = 4
+_TILE_CELLS = 1 << 22
 
 
 def character_ngram_vectors(
@@ -85,17 +86,36 @@ def character_ngram_accuracy(foreign: Sequence[str], english: Sequence[str]) -> 
     Examples
     --------
     >>> found = character_ngram_accuracy(["Das Haus", "Der Garten"], ["the garden", "the house"])
-    >>> found.foreign_to_english_prediction.tolist()
+    >>> found.foreign_to_english.prediction.tolist()
     [1, 0]
     """
     left, right = character_ngram_vectors(foreign, english)
-    targets = right.T.tocsr()
-    gold = np.asarray(left.multiply(right).sum(axis=1)).astype(np.float32)
+    return retrieve_from_similarity(_SparseCosines(left, right))
 
-    def similarity(rows: slice) -> SingleArray:
-        return (left[rows] @ targets).toarray().astype(np.float32)
 
-    return retrieve_from_similarity(similarity, gold)
+class _SparseCosines:
+    """Cosines of sparse unit rows; products are in float64, so all of them are exact."""
+
+    tolerance = 0.0
+
+    def __init__(self, left: sparse.csr_array, right: sparse.csr_array) -> None:
+        self.left, self.right, self.targets = left, right, right.T.tocsr()
+        self.shape = (left.shape[0], right.shape[0])
+        self.tile_shape = (max(1, _TILE_CELLS // right.shape[0]), right.shape[0])
+
+    def tile(self, rows: slice, columns: slice, *, exact: bool = False) -> SingleArray:
+        """Return the cosines of some rows with all columns, float32."""
+        return (self.left[rows] @ self.targets).toarray().astype(np.float32)
+
+    def exact(self, rows: IntArray, columns: IntArray) -> SingleArray:
+        """Return the cosine of each row with the column beside it, float32."""
+        products = self.left[rows].multiply(self.right[columns])
+        return np.asarray(products.sum(axis=1)).astype(np.float32)
+
+    def translations(self) -> SingleArray:
+        """Return the cosine of each row with its translation, float32."""
+        every = np.arange(self.shape[0])
+        return self.exact(every, every)
 
 
 def _counts(sentences: Sequence[str]) -> sparse.csr_array:

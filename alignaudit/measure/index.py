@@ -1,39 +1,43 @@
-"""Exact nearest neighbours by inner product, with NumPy or, where asked for, faiss."""
+"""Exact nearest neighbours by inner product, with plain products or, where asked for, faiss."""
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from typing import Any, Literal
 
+import array_api_compat
 import numpy as np
-import numpy.typing as npt
 
 from alignaudit.errors import DataError, SetupError, UsageError
-from alignaudit.measure.arrays import IntArray, SingleArray, matrix, row_blocks
+from alignaudit.measure.arrays import Array, matrix, namespace, to_numpy
+from alignaudit.measure.neighbours import SPARE, NeighbourLists, collect, confirm, empty_lists
+from alignaudit.measure.similarity import Cosines
 
-__all__ = ["nearest", "top_scores"]
+__all__ = ["nearest"]
 
 
 def nearest(
-    queries: npt.ArrayLike, candidates: npt.ArrayLike, k: int, *, backend: Literal["numpy", "faiss"] = "numpy"
-) -> tuple[SingleArray, IntArray]:
+    queries: Array, candidates: Array, k: int, *, backend: Literal["array", "faiss"] = "array"
+) -> tuple[Array, Array]:
     """Return the k candidates with the largest inner product with each query.
 
     Parameters
     ----------
     queries, candidates
-        Shapes [n, d] and [m, d], used in float32. With unit rows, as
+        Shapes [n, d] and [m, d], of one library, used in float32. With unit rows, as
         :func:`alignaudit.measure.retrieval.normalise` makes them, the inner product is the cosine.
     k
         Number of neighbours, at least 1; clipped to m.
     backend
-        ``numpy`` accumulates in float64, rounds to float32 and gives equal scores to the lowest
-        index first. ``faiss`` searches ``IndexFlatIP`` in float32 and leaves the order of ties open.
+        ``array`` multiplies where the arrays lie. ``faiss`` searches ``IndexFlatIP``, on the GPUs
+        if faiss was built for them. The answers are the same: inner products are accumulated in
+        float64 and rounded to float32, and equal ones are given to the lowest index first.
 
     Returns
     -------
-    scores : numpy.ndarray
+    scores : numpy.ndarray or torch.Tensor
         Shape [n, k], float32, descending.
-    indices : numpy.ndarray
+    indices : numpy.ndarray or torch.Tensor
         Shape [n, k], int64: rows of ``candidates``.
 
     Raises
@@ -53,61 +57,44 @@ def nearest(
     """
     if k < 1:
         raise UsageError(f"k must be at least 1, not {k}.")
-    left = np.ascontiguousarray(matrix(queries, "queries"), dtype=np.float32)
-    right = np.ascontiguousarray(matrix(candidates, "candidates"), dtype=np.float32)
+    left, right = matrix(queries, "queries"), matrix(candidates, "candidates")
+    xp = namespace(left, right)
     if left.shape[1] != right.shape[1]:
         raise DataError(f"Queries have {left.shape[1]} dimensions and candidates {right.shape[1]}.")
-    k = min(k, len(right))
-    if backend == "numpy":
-        return _nearest_numpy(left, right, k)
-    if backend == "faiss":
-        return _nearest_faiss(left, right, k)
-    raise UsageError(f'Unknown back end "{backend}".', hint="Known: faiss, numpy.")
+    left, right = xp.astype(left, xp.float32, copy=False), xp.astype(right, xp.float32, copy=False)
+    longest = math.prod(math.sqrt(float(xp.max(xp.vecdot(side, side)))) for side in (left, right))
+    similarity = Cosines(left, right, longest)
+    keep = min(k + SPARE, right.shape[0])
+    if backend == "array":
+        lists = _scanned(similarity, keep)
+    elif backend == "faiss":
+        lists = _searched(left, right, keep)
+    else:
+        raise UsageError(f'Unknown back end "{backend}".', hint="Known: array, faiss.")
+    return confirm(similarity, lists, min(k, right.shape[0]))
 
 
-def top_scores(scores: SingleArray, k: int) -> tuple[SingleArray, IntArray]:
-    """Return the k largest entries of every row; equal entries come in the order of their columns.
-
-    Parameters
-    ----------
-    scores
-        Shape [n, m], finite; **overwritten** with minus infinity where an entry was taken.
-    k
-        Between 1 and m.
-
-    Returns
-    -------
-    values : numpy.ndarray
-        Shape [n, k], float32, descending.
-    columns : numpy.ndarray
-        Shape [n, k], int64.
-    """
-    every_row = np.arange(len(scores))
-    values = np.empty((len(scores), k), dtype=np.float32)
-    columns = np.empty((len(scores), k), dtype=np.int64)
-    for place in range(k):
-        columns[:, place] = scores.argmax(axis=1)
-        values[:, place] = scores[every_row, columns[:, place]]
-        scores[every_row, columns[:, place]] = -np.inf
-    return values, columns
+def _scanned(similarity: Cosines, keep: int) -> NeighbourLists:
+    n, m = similarity.shape
+    height, width = similarity.tile_shape
+    lists = empty_lists(n, keep, 1, similarity.left)
+    for top in range(0, n, height):
+        rows = slice(top, min(top + height, n))
+        for start in range(0, m, width):
+            cells = similarity.tile(rows, slice(start, min(start + width, m)))
+            collect(cells, namespace(cells).max(cells, axis=1), lists, rows, start)
+    return lists
 
 
-def _nearest_numpy(queries: SingleArray, candidates: SingleArray, k: int) -> tuple[SingleArray, IntArray]:
-    targets = candidates.T.astype(np.float64)
-    scores = np.empty((len(queries), k), dtype=np.float32)
-    indices = np.empty((len(queries), k), dtype=np.int64)
-    for rows in row_blocks(len(queries), len(candidates)):
-        products = (queries[rows].astype(np.float64) @ targets).astype(np.float32)
-        scores[rows], indices[rows] = top_scores(products, k)
-    return scores, indices
-
-
-def _nearest_faiss(queries: SingleArray, candidates: SingleArray, k: int) -> tuple[SingleArray, IntArray]:
+def _searched(queries: Array, candidates: Array, keep: int) -> NeighbourLists:
     try:
         import faiss
     except ImportError as error:
-        raise SetupError("faiss is not installed.", hint="pip install faiss-cpu, or use numpy.") from error
-    index = faiss.IndexFlatIP(candidates.shape[1])
-    index.add(candidates)
-    scores, indices = index.search(queries, k)
-    return scores, indices
+        raise SetupError("faiss is not installed.", hint="pip install faiss-cpu, or use array.") from error
+    index: Any = faiss.IndexFlatIP(int(candidates.shape[1]))
+    if getattr(faiss, "get_num_gpus", int)():
+        index = faiss.index_cpu_to_all_gpus(index)
+    index.add(np.ascontiguousarray(to_numpy(candidates)))
+    scores, places = index.search(np.ascontiguousarray(to_numpy(queries)), keep)
+    xp, device = namespace(queries), array_api_compat.device(queries)
+    return NeighbourLists(1, xp.asarray(scores, device=device), xp.asarray(places, device=device))

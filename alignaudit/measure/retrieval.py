@@ -1,22 +1,31 @@
 """Sentence retrieval between two sides of parallel text: accuracy, rank and margin of each item.
 
-A cosine is accumulated in float64 from float32 unit rows and then rounded to float32. The rounding
-is what defines a tie: equal sentences get equal cosines wherever they stand, which the last bit of
-a float32 matrix product does not promise.
+A cosine is that of float32 unit rows, accumulated in float64 and then rounded to float32. The
+rounding is what defines a tie: equal sentences get equal cosines wherever they stand, which the
+last bit of a float32 matrix product does not promise (see :mod:`alignaudit.measure.search`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from alignaudit.errors import DataError, UsageError
-from alignaudit.measure.arrays import FloatArray, IntArray, SingleArray, matrix, row_blocks, unit_rows
-from alignaudit.measure.index import top_scores
+from alignaudit.measure.arrays import (
+    Array,
+    FloatArray,
+    centred_blocks,
+    matrix,
+    namespace,
+    row_blocks,
+    to_numpy,
+    unit_rows,
+)
+from alignaudit.measure.search import Ranking, search_both_ways
+from alignaudit.measure.similarity import Cosines, Similarity
 
 __all__ = [
     "Retrieval",
@@ -32,54 +41,28 @@ __all__ = [
 class Retrieval:
     """What retrieval gave for each of n items, in both directions.
 
-    ``foreign_to_english`` queries with foreign sentence ``i`` among the English ones. The published
-    XTREME accuracy is the share of ``english_to_foreign_prediction == arange(n)``.
-
     Attributes
     ----------
-    foreign_to_english_correct, english_to_foreign_correct
-        Shape [n], in [0, 1]: 1 where the translation alone has the largest cosine, 1/t where it
-        shares it with t - 1 others, else 0.
-    foreign_to_english_prediction, english_to_foreign_prediction
-        Shape [n]: row with the largest cosine, the lowest of those that tie.
-    foreign_to_english_rank, english_to_foreign_rank
-        Shape [n], from 1: 1 + the number of larger cosines + half the number of other equal ones.
-    margin
-        Shape [n], in cosines: that of the pair, less the mean of its two neighbourhood means.
+    foreign_to_english, english_to_foreign
+        Counts and neighbours of each query; ``foreign_to_english`` queries with foreign sentence
+        ``i`` among the English ones. The published XTREME accuracy is the share of
+        ``english_to_foreign.prediction == arange(n)``.
+    similarity
+        Shape [n], a cosine: that of each true pair.
     """
 
-    foreign_to_english_correct: FloatArray
-    english_to_foreign_correct: FloatArray
-    foreign_to_english_prediction: IntArray
-    english_to_foreign_prediction: IntArray
-    foreign_to_english_rank: FloatArray
-    english_to_foreign_rank: FloatArray
-    margin: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class _Scan:
-    """One direction: what the cosines of each query with all candidates amount to."""
-
-    greater: IntArray  # [n] candidates above the gold
-    equal: IntArray  # [n] candidates level with the gold, itself included
-    values: SingleArray  # [n, k] largest cosines
-    columns: IntArray  # [n, k] where they are
+    foreign_to_english: Ranking
+    english_to_foreign: Ranking
+    similarity: FloatArray
 
     @property
-    def correct(self) -> FloatArray:
-        return np.where(self.greater == 0, 1.0 / np.maximum(self.equal, 1), 0.0)
-
-    @property
-    def rank(self) -> FloatArray:
-        return 1.0 + self.greater + (self.equal - 1) / 2
-
-    @property
-    def neighbourhood(self) -> FloatArray:
-        return self.values.mean(axis=1, dtype=np.float64)
+    def margin(self) -> FloatArray:
+        """Return per item the pair's cosine less the mean of its two neighbourhood means; [n], a cosine."""
+        own, other = self.foreign_to_english.neighbourhood, self.english_to_foreign.neighbourhood
+        return self.similarity - (own + other) / 2
 
 
-def normalise(x: npt.ArrayLike, *, centred: bool) -> SingleArray:
+def normalise(x: Array, *, centred: bool) -> Array:
     """Return rows of unit length.
 
     Parameters
@@ -92,7 +75,7 @@ def normalise(x: npt.ArrayLike, *, centred: bool) -> SingleArray:
 
     Returns
     -------
-    numpy.ndarray
+    numpy.ndarray or torch.Tensor
         Shape [n, d], float32; computed in float64. A zero row stays zero.
 
     Raises
@@ -105,16 +88,22 @@ def normalise(x: npt.ArrayLike, *, centred: bool) -> SingleArray:
     >>> normalise([[3.0, 4.0], [0.0, 0.0]], centred=False).tolist()
     [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
     """
-    rows = matrix(x, "x").astype(np.float64)
-    if centred:
-        rows -= rows[0].copy()  # a constant column becomes exactly zero
-        rows -= rows.mean(axis=0)
-    lengths = np.sqrt(np.vecdot(rows, rows))[:, None]
-    np.divide(rows, lengths, out=rows, where=lengths > 0)
-    return rows.astype(np.float32)
+    array = matrix(x, "x")
+    xp = namespace(array)
+    result = xp.empty_like(array, dtype=xp.float32)
+    blocks = (
+        centred_blocks(array)
+        if centred
+        else ((rows, xp.astype(array[rows, :], xp.float64)) for rows in row_blocks(*array.shape))
+    )
+    for rows, block in blocks:
+        lengths = xp.sqrt(xp.vecdot(block, block))[:, None]
+        divisor = xp.where(lengths > 0, lengths, xp.ones_like(lengths))
+        result[rows, :] = xp.astype(block / divisor, xp.float32)
+    return result
 
 
-def retrieve(foreign: npt.ArrayLike, english: npt.ArrayLike, *, k: int = 4) -> Retrieval:
+def retrieve(foreign: Array, english: Array, *, k: int = 4) -> Retrieval:
     """Search every sentence's translation on the other side, in both directions at once.
 
     Parameters
@@ -127,7 +116,7 @@ def retrieve(foreign: npt.ArrayLike, english: npt.ArrayLike, *, k: int = 4) -> R
     Returns
     -------
     Retrieval
-        Per-item results. Memory stays bounded: the n by n cosines are made block by block, once.
+        Per-item results. Memory stays bounded: the n by n cosines are made tile by tile, once.
 
     Raises
     ------
@@ -145,39 +134,29 @@ def retrieve(foreign: npt.ArrayLike, english: npt.ArrayLike, *, k: int = 4) -> R
     Examples
     --------
     >>> rows = normalise([[1.0, 0.0], [0.0, 1.0]], centred=False)
-    >>> retrieve(rows, rows[::-1]).english_to_foreign_prediction.tolist()
+    >>> retrieve(rows, rows[::-1]).english_to_foreign.prediction.tolist()
     [1, 0]
     """
     left, right = unit_rows(foreign, "foreign"), unit_rows(english, "english")
     if left.shape != right.shape:
         raise DataError(f"Foreign rows {list(left.shape)} and English rows {list(right.shape)} do not pair.")
-    targets = right.T.astype(np.float64)
-    gold = np.vecdot(left, right, dtype=np.float64).astype(np.float32)
-
-    def similarity(rows: slice) -> SingleArray:
-        return (left[rows].astype(np.float64) @ targets).astype(np.float32)
-
-    return retrieve_from_similarity(similarity, gold, k=k)
+    return retrieve_from_similarity(Cosines(left, right), k=k)
 
 
-def retrieve_from_similarity(
-    similarity: Callable[[slice], SingleArray], gold: SingleArray, *, k: int = 4
-) -> Retrieval:
-    """Do as :func:`retrieve` with any similarity that comes in blocks of rows.
+def retrieve_from_similarity(similarity: Similarity, *, k: int = 4) -> Retrieval:
+    """Do as :func:`retrieve` with any similarity.
 
     Parameters
     ----------
     similarity
-        Gives for a slice of b foreign rows a new array [b, n] of similarities with English.
-    gold
-        Shape [n]: similarity of each true pair.
+        Of n foreign rows with n English columns.
     k
         Size of the neighbourhoods of the margin; clipped to n.
 
     Returns
     -------
     Retrieval
-        Per-item results, the margin in the unit of the similarity.
+        Per-item results, in the unit of the similarity.
 
     Raises
     ------
@@ -186,31 +165,8 @@ def retrieve_from_similarity(
     """
     if k < 1:
         raise UsageError(f"k must be at least 1, not {k}.")
-    n = len(gold)
-    forward: list[_Scan] = []
-    backward: _Scan | None = None
-    for rows in row_blocks(n, n):
-        block = similarity(rows)
-        block[np.arange(len(block)), np.arange(rows.start, rows.stop)] = gold[rows]
-        transposed = block.T.copy()  # a scan overwrites what it reads
-        forward.append(_scan(block, gold[rows], k))
-        backward = _merged(backward, _scan(transposed, gold, k), rows.start, k)
-    assert backward is not None
-    ahead = _Scan(
-        *(
-            np.concatenate([getattr(scan, name) for scan in forward])
-            for name in ("greater", "equal", "values", "columns")
-        )
-    )
-    return Retrieval(
-        foreign_to_english_correct=ahead.correct,
-        english_to_foreign_correct=backward.correct,
-        foreign_to_english_prediction=ahead.columns[:, 0].copy(),
-        english_to_foreign_prediction=backward.columns[:, 0].copy(),
-        foreign_to_english_rank=ahead.rank,
-        english_to_foreign_rank=backward.rank,
-        margin=gold.astype(np.float64) - (ahead.neighbourhood + backward.neighbourhood) / 2,
-    )
+    forward, backward = search_both_ways(similarity, k)
+    return Retrieval(forward, backward, to_numpy(similarity.translations()).astype(np.float64))
 
 
 def accuracy_standard_error(correct: npt.ArrayLike) -> float:
@@ -258,26 +214,3 @@ def chance_accuracy(n: int) -> float:
     if n < 1:
         raise UsageError(f"There must be at least one candidate, not {n}.")
     return 1.0 / n
-
-
-def _scan(block: SingleArray, gold: SingleArray, k: int) -> _Scan:
-    """Summarise each row of a block, which is overwritten; column order decides between equals."""
-    greater = np.count_nonzero(block > gold[:, None], axis=1)
-    equal = np.count_nonzero(block == gold[:, None], axis=1)
-    return _Scan(greater, equal, *top_scores(block, min(k, block.shape[1])))
-
-
-def _merged(before: _Scan | None, scan: _Scan, offset: int, k: int) -> _Scan:
-    """Add the candidates from row ``offset`` on to those before them."""
-    columns = scan.columns + offset
-    if before is None:
-        return _Scan(scan.greater, scan.equal, scan.values, columns)
-    values = np.concatenate([before.values, scan.values], axis=1)
-    columns = np.concatenate([before.columns, columns], axis=1)
-    values, chosen = top_scores(values, min(k, values.shape[1]))
-    return _Scan(
-        before.greater + scan.greater,
-        before.equal + scan.equal,
-        values,
-        np.take_along_axis(columns, chosen, axis=1),
-    )

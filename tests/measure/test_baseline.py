@@ -51,12 +51,12 @@ def test_rows_have_unit_length_even_without_characters():
 
 def test_equal_sentences_share_the_credit():
     found = character_ngram_accuracy(["ja", "ja", "nein"], ["ja", "ja", "no"])
-    np.testing.assert_array_equal(found.foreign_to_english_correct, [0.5, 0.5, 1])
+    np.testing.assert_array_equal(found.foreign_to_english.correct, [0.5, 0.5, 1])
 
 
 def test_copies_are_all_found():
     found = character_ngram_accuracy(ENGLISH, ENGLISH)
-    assert found.english_to_foreign_rank.tolist() == [1, 1, 1, 1]
+    assert found.english_to_foreign.rank.tolist() == [1, 1, 1, 1]
 
 
 def test_sides_that_do_not_pair_are_refused():
@@ -86,7 +86,7 @@ def test_tatoeba_accuracies_are_those_of_the_file(language, published, tatoeba_f
     )
     found = character_ngram_accuracy(foreign, english)
     gold = np.arange(len(foreign))
-    forward = 100 * np.mean(found.foreign_to_english_prediction == gold)
-    backward = 100 * np.mean(found.english_to_foreign_prediction == gold)
+    forward = 100 * np.mean(found.foreign_to_english.prediction == gold)
+    backward = 100 * np.mean(found.english_to_foreign.prediction == gold)
     assert forward == pytest.approx(float(row["char_tfidf_x2en_pct"]), abs=0.05 + 1e-9)
     assert backward == pytest.approx(float(row["char_tfidf_en2x_pct"]), abs=0.05 + 1e-9)

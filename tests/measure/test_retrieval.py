@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from alignaudit.core.rng import stream
 from alignaudit.errors import DataError, UsageError
-from alignaudit.measure import arrays
 from alignaudit.measure.retrieval import (
     accuracy_standard_error,
     chance_accuracy,
@@ -17,6 +16,7 @@ from alignaudit.measure.retrieval import (
     retrieve,
     retrieve_from_similarity,
 )
+from alignaudit.measure.similarity import Cosines
 
 
 def sides(n, d, seed=0, noise=1.0):
@@ -48,9 +48,25 @@ def brute(foreign, english, k):
     return found
 
 
+FIELDS = [
+    *(
+        f"{direction}_{name}"
+        for direction in ("foreign_to_english", "english_to_foreign")
+        for name in ("correct", "prediction", "rank")
+    ),
+    "margin",
+]
+
+
+def value(found, name):
+    """The field ``foreign_to_english_rank`` is ``found.foreign_to_english.rank``."""
+    direction, _, field = name.rpartition("_")
+    return getattr(getattr(found, direction), field) if direction else getattr(found, name)
+
+
 def assert_same(found, expected):
     for name, values in expected.items():
-        np.testing.assert_allclose(getattr(found, name), values, rtol=0, atol=3e-7, err_msg=name)
+        np.testing.assert_allclose(value(found, name), values, rtol=0, atol=3e-7, err_msg=name)
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,15 +83,16 @@ def test_every_result_equals_the_definition(seed, n, d, k, copies):
     assert_same(retrieve(foreign, english, k=k), brute(foreign, english, k))
 
 
-@pytest.mark.parametrize("cells", [1, 40, 41, 100, 400])
-def test_blocks_of_any_size_give_the_same(cells, monkeypatch):
+@pytest.mark.parametrize("tile_shape", [(1, 1), (7, 40), (40, 7), (33, 8)])
+def test_tiles_of_any_shape_give_the_same(tile_shape):
     foreign, english = sides(40, 8)
     english[20:] = english[:20]
     whole = retrieve(foreign, english)
-    monkeypatch.setattr(arrays, "_BLOCK_CELLS", cells)
-    parts = retrieve(foreign, english)
-    for name in whole.__slots__:
-        np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name), err_msg=name)
+    cosines = Cosines(foreign, english)
+    cosines.tile_shape = tile_shape
+    parts = retrieve_from_similarity(cosines)
+    for name in FIELDS:
+        np.testing.assert_array_equal(value(parts, name), value(whole, name), err_msg=name)
 
 
 @settings(max_examples=30, deadline=None)
@@ -85,41 +102,41 @@ def test_the_order_of_items_permutes_the_results(seed, n):
     order = stream(seed, "order").permutation(n)
     found, permuted = retrieve(foreign, english), retrieve(foreign[order], english[order])
     for name in ("foreign_to_english_correct", "english_to_foreign_correct", "margin"):
-        np.testing.assert_allclose(getattr(permuted, name), getattr(found, name)[order], rtol=0, atol=1e-7)
+        np.testing.assert_allclose(value(permuted, name), value(found, name)[order], rtol=0, atol=1e-7)
     for name in ("foreign_to_english_rank", "english_to_foreign_rank"):
-        np.testing.assert_array_equal(getattr(permuted, name), getattr(found, name)[order])
+        np.testing.assert_array_equal(value(permuted, name), value(found, name)[order])
     np.testing.assert_array_equal(
-        order[permuted.english_to_foreign_prediction], found.english_to_foreign_prediction[order]
+        order[permuted.english_to_foreign.prediction], found.english_to_foreign.prediction[order]
     )
 
 
 def test_the_directions_change_places_with_the_sides():
     foreign, english = sides(30, 6)
     ahead, back = retrieve(foreign, english), retrieve(english, foreign)
-    np.testing.assert_array_equal(ahead.foreign_to_english_rank, back.english_to_foreign_rank)
-    np.testing.assert_array_equal(ahead.english_to_foreign_prediction, back.foreign_to_english_prediction)
+    np.testing.assert_array_equal(ahead.foreign_to_english.rank, back.english_to_foreign.rank)
+    np.testing.assert_array_equal(ahead.english_to_foreign.prediction, back.foreign_to_english.prediction)
 
 
 def test_equal_sides_are_all_found():
     foreign, _ = sides(50, 12)
     found = retrieve(foreign, foreign)
-    assert found.foreign_to_english_correct.mean() == found.english_to_foreign_correct.mean() == 1
+    assert found.foreign_to_english.correct.mean() == found.english_to_foreign.correct.mean() == 1
 
 
 def test_equal_sentences_share_the_credit_wherever_they_stand():
     foreign, english = sides(700, 96, noise=0.1)
     english[1::2] = english[::2]
     found = retrieve(foreign, english)
-    np.testing.assert_array_equal(found.foreign_to_english_correct[::2], 0.5)
-    np.testing.assert_array_equal(found.foreign_to_english_rank[::2], 1.5)
-    np.testing.assert_array_equal(found.foreign_to_english_prediction[::2], np.arange(0, 700, 2))
+    np.testing.assert_array_equal(found.foreign_to_english.correct[::2], 0.5)
+    np.testing.assert_array_equal(found.foreign_to_english.rank[::2], 1.5)
+    np.testing.assert_array_equal(found.foreign_to_english.prediction[::2], np.arange(0, 700, 2))
 
 
 def test_a_collapsed_encoder_is_at_chance_not_at_zero_or_one():
     rows = normalise(np.full((8, 3), 0.3), centred=True)
     found = retrieve(rows, rows)
-    np.testing.assert_array_equal(found.english_to_foreign_correct, chance_accuracy(8))
-    np.testing.assert_array_equal(found.english_to_foreign_rank, 4.5)
+    np.testing.assert_array_equal(found.english_to_foreign.correct, chance_accuracy(8))
+    np.testing.assert_array_equal(found.english_to_foreign.rank, 4.5)
 
 
 def test_common_offset_costs_raw_accuracy_and_centring_restores_it():
@@ -128,7 +145,7 @@ def test_common_offset_costs_raw_accuracy_and_centring_restores_it():
     plain = [meaning + generator.standard_normal((300, 32)) for _ in range(2)]
     offset = 10 * generator.standard_normal(32)
     raw, centred, without = (
-        retrieve(*(normalise(side + shift, centred=flag) for side in plain)).english_to_foreign_correct.mean()
+        retrieve(*(normalise(side + shift, centred=flag) for side in plain)).english_to_foreign.correct.mean()
         for shift, flag in ((offset, False), (offset, True), (0, True))
     )
     assert centred == without
@@ -136,10 +153,22 @@ def test_common_offset_costs_raw_accuracy_and_centring_restores_it():
 
 
 def test_the_similarity_may_come_from_elsewhere():
-    table = np.array([[3.0, 1.0, 2.0], [5.0, 4.0, 4.0], [0.0, 9.0, 9.0]], dtype=np.float32)
-    found = retrieve_from_similarity(lambda rows: table[rows].copy(), table.diagonal().copy(), k=1)
-    np.testing.assert_array_equal(found.foreign_to_english_correct, [1, 0, 0.5])
-    np.testing.assert_array_equal(found.english_to_foreign_rank, [2, 2, 1])
+    class Table:
+        values = np.array([[3.0, 1.0, 2.0], [5.0, 4.0, 4.0], [0.0, 9.0, 9.0]], dtype=np.float32)
+        shape, tile_shape, tolerance = (3, 3), (2, 2), 0.0
+
+        def tile(self, rows, columns, *, exact=False):
+            return self.values[rows, columns].copy()
+
+        def exact(self, rows, columns):
+            return self.values[rows, columns]
+
+        def translations(self):
+            return self.values.diagonal().copy()
+
+    found = retrieve_from_similarity(Table(), k=1)
+    np.testing.assert_array_equal(found.foreign_to_english.correct, [1, 0, 0.5])
+    np.testing.assert_array_equal(found.english_to_foreign.rank, [2, 2, 1])
     np.testing.assert_array_equal(found.margin, [3 - (3 + 5) / 2, 4 - (5 + 9) / 2, 9 - (9 + 9) / 2])
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from alignaudit.errors import DataError
-from alignaudit.measure.margin import margin_scores
+from alignaudit.measure.hubness import hub_penalised_f1
+from alignaudit.measure.margin import margin_scores, margin_search
 from alignaudit.measure.retrieval import normalise, retrieve
 
 PAIRED = [
@@ -43,7 +44,7 @@ def rows(reference_folder):
 
 @pytest.mark.parametrize("case", PAIRED)
 def test_xtreme_predictions(case, values, rows):
-    found = retrieve(rows[f"{case}__x"], rows[f"{case}__y"]).english_to_foreign_prediction
+    found = retrieve(rows[f"{case}__x"], rows[f"{case}__y"]).english_to_foreign.prediction
     np.testing.assert_array_equal(found, values[case]["xtreme_similarity_search_normalized"]["predictions"])
 
 
@@ -53,26 +54,45 @@ def test_sentence_transformers_accuracies(case, values, rows):
     found = retrieve(rows[f"{case}__x"], rows[f"{case}__y"])
     theirs = values[case]["sentence_transformers_6_2_0_TranslationEvaluator"]
     gold = np.arange(len(found.margin))
-    assert np.mean(found.foreign_to_english_prediction == gold) == theirs["src2trg_accuracy"]
-    assert np.mean(found.english_to_foreign_prediction == gold) == theirs["trg2src_accuracy"]
+    assert np.mean(found.foreign_to_english.prediction == gold) == theirs["src2trg_accuracy"]
+    assert np.mean(found.english_to_foreign.prediction == gold) == theirs["trg2src_accuracy"]
 
 
 @pytest.mark.parametrize("case", UNTIED)
 def test_mteb_accuracies(case, values, rows):
     """mteb gives 30 % in the case with ties, by the order torch.topk happens to return."""
     found = retrieve(rows[f"{case}__x"], rows[f"{case}__y"])
-    assert found.foreign_to_english_correct.mean() == pytest.approx(
+    assert found.foreign_to_english.correct.mean() == pytest.approx(
         values[case]["mteb_2_26_24_x_to_y"]["accuracy"], abs=1e-12
     )
-    assert found.english_to_foreign_correct.mean() == pytest.approx(
+    assert found.english_to_foreign.correct.mean() == pytest.approx(
         values[case]["mteb_2_26_24_y_to_x"]["accuracy"], abs=1e-12
     )
 
 
+@pytest.mark.parametrize("case", UNTIED)
+@pytest.mark.parametrize(
+    ("direction", "side"), [("x_to_y", "foreign_to_english"), ("y_to_x", "english_to_foreign")]
+)
+def test_mteb_f1_punishes_hubs(case, direction, side, values, rows):
+    found = getattr(retrieve(rows[f"{case}__x"], rows[f"{case}__y"]), side)
+    theirs = values[case][f"mteb_2_26_24_{direction}"]["f1"]
+    assert hub_penalised_f1(found.prediction).mean() == pytest.approx(theirs, abs=1e-12)
+
+
+@pytest.mark.parametrize(("case", "kind"), KINDS)
+def test_one_pass_gives_both_searches_by_margin(case, kind, rows):
+    x, y = rows[f"{case}__x"], rows[f"{case}__y"]
+    forward, backward = margin_search(retrieve(x, y), kind)
+    for one, other in ((forward, margin_scores(x, y, 4, kind)), (backward, margin_scores(y, x, 4, kind))):
+        np.testing.assert_array_equal(one.predictions, other.predictions)
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-12)
+
+
 def test_two_equal_targets_halve_the_credit_and_no_more(rows):
     found = retrieve(rows["ties_duplicates_40x16__x"], rows["ties_duplicates_40x16__y"])
-    np.testing.assert_array_equal(found.foreign_to_english_correct[:20], 0.5)
-    assert found.foreign_to_english_correct.max() == 0.5
+    np.testing.assert_array_equal(found.foreign_to_english.correct[:20], 0.5)
+    assert found.foreign_to_english.correct.max() == 0.5
 
 
 @pytest.mark.parametrize(("case", "kind"), KINDS)

@@ -107,7 +107,7 @@ def test_xtreme_accuracy(language, values, encoded):
     foreign, english = (normalise(side, centred=False) for side in encoded(language))
     found = retrieve(foreign, english)
     n = len(foreign)
-    ours = np.sum(found.english_to_foreign_prediction == np.arange(n))
+    ours = np.sum(found.english_to_foreign.prediction == np.arange(n))
     theirs = round(values[language]["xtreme_accuracy_percent"] * n / 100)
     fewest, most = possible_hits(english, foreign)
     assert fewest <= ours <= most

@@ -1,0 +1,228 @@
+"""One exact pass over all similarities of two sides, for both directions at once.
+
+The similarities are made tile by tile, once, in float32; each tile serves its rows and its columns.
+A float32 product may round the same two sentences differently at different places. Wherever the
+last bits could decide (a candidate level with the translation, or with the last neighbour) the
+similarity is made again by :meth:`Similarity.exact`, and that decides. So the results are those of
+the exact similarities at the price of the fast ones.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import array_api_compat
+import numpy as np
+
+from alignaudit.measure.arrays import (
+    Array,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    SingleArray,
+    namespace,
+    to_numpy,
+)
+from alignaudit.measure.neighbours import SPARE, NeighbourLists, collect, confirm, empty_lists
+from alignaudit.measure.similarity import Similarity
+
+__all__ = ["Ranking", "search_both_ways"]
+
+_EXACT_SHARE = 1 / 64  # of a tile's cells that are made again one by one; more, and the whole tile is
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """What the similarities of q queries with their candidates amount to, in one direction.
+
+    Attributes
+    ----------
+    greater
+        Shape [n]: candidates more similar to query ``i`` than its translation; the first n <= q
+        queries have a translation.
+    equal
+        Shape [n]: candidates exactly as similar as the translation, which is one of them.
+    neighbours
+        Shape [q, k]: the most similar candidates, best first; of equal ones the lowest first.
+    similarities
+        Shape [q, k], float32: their similarity.
+    candidates
+        Number of candidates.
+    """
+
+    greater: IntArray
+    equal: IntArray
+    neighbours: IntArray
+    similarities: SingleArray
+    candidates: int
+
+    @property
+    def correct(self) -> FloatArray:
+        """Return per query 1 where the translation is the nearest, 1/t where t share that, else 0; [n]."""
+        return np.where(self.greater == 0, 1.0 / self.equal, 0.0)
+
+    @property
+    def rank(self) -> FloatArray:
+        """Return per query 1 + the larger similarities + half the other equal ones; [n]."""
+        return 1.0 + self.greater + (self.equal - 1) / 2
+
+    @property
+    def prediction(self) -> IntArray:
+        """Return per query the nearest candidate, the lowest of those that tie; [q]."""
+        return self.neighbours[:, 0].copy()
+
+    @property
+    def neighbourhood(self) -> FloatArray:
+        """Return per query the mean similarity of its k neighbours; [q]."""
+        return self.similarities.mean(axis=1, dtype=np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class _Direction:
+    """One direction while the tiles go by."""
+
+    lists: NeighbourLists
+    gold: Array  # [q] similarity of the translation; +inf where there is none
+    greater: IntArray  # [q]
+    equal: IntArray  # [q]
+
+
+_Side = tuple[_Direction, slice, slice]  # a direction, the tile's part of its queries and of its candidates
+
+
+def search_both_ways(similarity: Similarity, k: int) -> tuple[Ranking, Ranking]:
+    """Search rows among columns and columns among rows, exactly, in one pass over the cells.
+
+    Parameters
+    ----------
+    similarity
+        Of n rows with m >= n columns.
+    k
+        Neighbours to keep, at least 1; clipped to the number of candidates.
+
+    Returns
+    -------
+    forward, backward : Ranking
+        Of n rows among m columns, and of m columns among n rows.
+    """
+    n, m = similarity.shape
+    gold = similarity.translations()
+    forward = _start(gold, n, k, m, axis=1)
+    backward = _start(gold, m, k, n, axis=0)
+    height, width = similarity.tile_shape
+    for top in range(0, n, height):
+        rows = slice(top, min(top + height, n))
+        for left in range(0, m, width):
+            columns = slice(left, min(left + width, m))
+            _scan(similarity, rows, columns, forward, backward)
+    return _ranking(similarity, forward, k), _ranking(similarity, backward, k)
+
+
+def _ranking(similarity: Similarity, side: _Direction, k: int) -> Ranking:
+    n, candidates = similarity.shape[0], similarity.shape[side.lists.axis]
+    values, places = confirm(similarity, side.lists, min(k, candidates))
+    return Ranking(side.greater[:n], side.equal[:n], to_numpy(places), to_numpy(values), candidates)
+
+
+def _start(gold: Array, queries: int, k: int, candidates: int, axis: int) -> _Direction:
+    """Begin with the translations as the only neighbours; tiles then leave them out."""
+    xp, n, device = namespace(gold), int(gold.shape[0]), array_api_compat.device(gold)
+    lists = empty_lists(queries, min(k + SPARE, candidates), axis, gold)
+    lists.values[:n, 0] = gold
+    lists.places[:n, 0] = xp.arange(n, dtype=xp.int64, device=device)
+    unmatched = xp.full((queries - n,), math.inf, dtype=xp.float32, device=device)
+    zero, one = np.zeros(queries, dtype=np.int64), np.ones(queries, dtype=np.int64)
+    return _Direction(lists, xp.concat([gold, unmatched]), zero, one)
+
+
+def _scan(
+    similarity: Similarity, rows: slice, columns: slice, forward: _Direction, backward: _Direction
+) -> None:
+    """Add the cells of one tile to both directions."""
+    sides = ((forward, rows, columns), (backward, columns, rows))
+    tolerance = similarity.tolerance
+    cells, best, counts = _counted_tile(similarity, sides, tolerance)
+    if tolerance and sum(int(level.sum()) for _, level in counts) > _EXACT_SHARE * math.prod(cells.shape):
+        tolerance = 0.0
+        cells, best, counts = _counted_tile(similarity, sides, tolerance)
+    for top, (above, level), (side, own, other) in zip(best, counts, sides, strict=True):
+        side.greater[own] += above
+        if not tolerance:
+            side.equal[own] += level
+        elif level.any():
+            _settle(similarity, cells, side, own, other, level > 0)
+        collect(cells, top, side.lists, own, other.start)
+
+
+def _counted_tile(
+    similarity: Similarity, sides: tuple[_Side, _Side], tolerance: float
+) -> tuple[Array, list[Array], list[tuple[IntArray, IntArray]]]:
+    """Return a tile (exact at tolerance 0), the best candidate of each query, and both directions' counts."""
+    (_, rows, columns), _ = sides
+    cells = _tile(similarity, rows, columns, exact=not tolerance)
+    best = [namespace(cells).max(cells, axis=side.lists.axis) for side, _, _ in sides]
+    counts = [
+        _compare(cells, top, side, own, tolerance) for top, (side, own, _) in zip(best, sides, strict=True)
+    ]
+    return cells, best, counts
+
+
+def _tile(similarity: Similarity, rows: slice, columns: slice, *, exact: bool) -> Array:
+    """Return a tile without the translations, which are in the lists from the start."""
+    cells = similarity.tile(rows, columns, exact=exact)
+    first, last = max(rows.start, columns.start), min(rows.stop, columns.stop)
+    if first < last:
+        pairs = namespace(cells).arange(first, last, device=array_api_compat.device(cells))
+        cells[pairs - rows.start, pairs - columns.start] = -math.inf
+    return cells
+
+
+def _compare(
+    cells: Array, best: Array, side: _Direction, own: slice, tolerance: float
+) -> tuple[IntArray, IntArray]:
+    """Count per query the candidates surely above its translation, and those level with it or nearly."""
+    gold = side.gold[own]
+    if not bool(namespace(cells).any(best >= gold - tolerance)):
+        none = np.zeros(own.stop - own.start, dtype=np.int64)
+        return none, none
+    across = gold[:, None] if side.lists.axis == 1 else gold[None, :]
+    above = _count(cells > across + tolerance, side.lists.axis)
+    return above, _count(cells >= across - tolerance, side.lists.axis) - above
+
+
+def _count(mask: Array, axis: int) -> IntArray:
+    """Count true cells along an axis; NumPy's own count_nonzero is the slowest part of a scan."""
+    if not isinstance(mask, np.ndarray):
+        return to_numpy(namespace(mask).sum(mask, axis=axis, dtype=namespace(mask).int64))
+    if axis == 1:
+        return np.bitwise_count(np.packbits(mask, axis=1)).sum(axis=1, dtype=np.int64)
+    total = np.zeros(mask.shape[1], dtype=np.int64)
+    for start in range(0, len(mask), 255):  # as many as a byte can count
+        total += np.add.reduce(mask[start : start + 255].view(np.uint8), axis=0, dtype=np.uint8)
+    return total
+
+
+def _settle(
+    similarity: Similarity, cells: Array, side: _Direction, own: slice, other: slice, doubtful: BoolArray
+) -> None:
+    """Compare the candidates that are nearly level with a translation exactly."""
+    xp = namespace(cells)
+    queries = _on_device(np.flatnonzero(doubtful), cells)
+    part = cells[queries, :] if side.lists.axis == 1 else xp.take(cells, queries, axis=1).T
+    gold = side.gold[own][queries][:, None]
+    tolerance = similarity.tolerance
+    near = (part >= gold - tolerance) & (part <= gold + tolerance)
+    flat = xp.nonzero(xp.reshape(near, (-1,)))[0]
+    place, candidates = flat // part.shape[1], flat % part.shape[1]
+    queries, candidates = queries[place] + own.start, candidates + other.start
+    pair = (queries, candidates) if side.lists.axis == 1 else (candidates, queries)
+    exact, wanted = to_numpy(similarity.exact(*pair)), to_numpy(side.gold[queries])
+    where = to_numpy(queries) - own.start
+    size = own.stop - own.start
+    side.greater[own] += np.bincount(where[exact > wanted], minlength=size)
+    side.equal[own] += np.bincount(where[exact == wanted], minlength=size)
+
+
+def _on_device(index: IntArray, like: Array) -> Array:
+    return namespace(like).asarray(index, device=array_api_compat.device(like))
