@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from alignaudit.core.rng import stream
 from alignaudit.errors import DataError, UsageError
 from alignaudit.measure.hubness import hub_penalised_f1, hubness
-from alignaudit.measure.ranking import (
+from alignaudit.measure.rank_measures import (
     area_under_curve,
     correct_by_text,
     mutual_nearest,
