@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from alignaudit.analysis.study import compare
     from alignaudit.core.study import load_study
-    from alignaudit.experiment.run import measure, run_seeds
+    from alignaudit.experiment.run import run_seeds
+    from alignaudit.experiment.standalone import measure
     from alignaudit.infer.mixed.bootstrap import bootstrap_test
     from alignaudit.infer.mixed.fit import fit_mixed
     from alignaudit.infer.mixed.likelihood import likelihood_ratio_test
@@ -48,7 +49,7 @@ _HOMES = {
     "likelihood_ratio_test": "alignaudit.infer.mixed.likelihood",
     "load_study": "alignaudit.core.study",
     "marginal_means": "alignaudit.infer.mixed.marginal",
-    "measure": "alignaudit.experiment.run",
+    "measure": "alignaudit.experiment.standalone",
     "profile_intervals": "alignaudit.infer.mixed.profile",
     "report": "alignaudit.report.study",
     "run_seeds": "alignaudit.experiment.run",

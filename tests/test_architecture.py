@@ -60,7 +60,12 @@ HOMES = {
     "scipy": ("core", "measure", "infer", "world", "experiment", "analysis", "report"),
     "pandas": ("core", "infer", "experiment", "analysis", "report", "cli"),
 }
-COMES_WITH = {"markupsafe": "jinja2", "vl_convert": "altair", "faiss": "faiss-cpu", "array_api_compat": "array-api-compat"}
+COMES_WITH = {
+    "markupsafe": "jinja2",
+    "vl_convert": "altair",
+    "faiss": "faiss-cpu",
+    "array_api_compat": "array-api-compat",
+}
 FREE = {"", "__main__"}  # the package's own __init__ and __main__ stand above all floors
 LAZY = ("", "cli", "measure.index")  # may import inside functions
 RANDOM_TYPES = {"Generator", "SeedSequence", "BitGenerator", "PCG64", "default_rng"}

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from alignaudit.core.tables import CONTRACTS, RUNS, validate
+from alignaudit.core.contracts import CONTRACTS, RUNS
+from alignaudit.core.tables import validate
 from alignaudit.errors import DataError, UsageError, did_you_mean
 
 __all__ = ["RUN_KEY", "Cells", "Grid", "build_grid", "to_cells", "validated"]

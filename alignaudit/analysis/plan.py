@@ -12,9 +12,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, PrivateAttr, model_validator
 
 from alignaudit.core.decode import Strict, decode, read_toml
+from alignaudit.core.specification import primary_layer
 from alignaudit.infer.paired import Population
 
-__all__ = ["AlignmentChoice", "AnalysisPlan", "SmallestEffects", "load_plan", "primary_layer"]
+__all__ = ["AlignmentChoice", "AnalysisPlan", "SmallestEffects", "load_plan"]
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0)]
@@ -131,23 +132,3 @@ def load_plan(path: Path | None = None) -> AnalysisPlan:
     plan._source = source
     plan._stated = plan.sha256
     return plan
-
-
-def primary_layer(depth: int) -> int:
-    """Return ``ceil(14/24 × depth)``, the depth at which XTREME reads a 24-block encoder.
-
-    Parameters
-    ----------
-    depth
-        Number of blocks, at least 1; layer 0 is the embeddings.
-
-    References
-    ----------
-    Hu et al. (2020), XTREME, ICML: layer 14 of XLM-R-large for sentence retrieval.
-
-    Examples
-    --------
-    >>> [primary_layer(depth) for depth in (3, 6, 12, 24)]
-    [2, 4, 7, 14]
-    """
-    return -(-14 * depth // 24)

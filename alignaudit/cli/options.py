@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import argparse
 
-__all__ = ["add_study_options", "pairs_argument", "positive_integer", "seeds_argument"]
+__all__ = [
+    "add_study_options",
+    "pairs_argument",
+    "perturbation_argument",
+    "positive_integer",
+    "seeds_argument",
+]
 
 
 def seeds_argument(text: str) -> tuple[int, ...]:
@@ -43,6 +49,29 @@ def pairs_argument(text: str) -> int:
     if not text.isdecimal() or int(text) < 4:
         raise argparse.ArgumentTypeError(f'"{text}" is not a whole number of at least 4')
     return int(text)
+
+
+def perturbation_argument(text: str) -> tuple[str, tuple[float, ...]]:
+    """Return the name and the severities of a perturbation written as ``name=rate,rate``.
+
+    Raises
+    ------
+    argparse.ArgumentTypeError
+        If it is written otherwise, or a severity is not above 0 and at most 1.
+
+    Examples
+    --------
+    >>> perturbation_argument("typos=0.05,0.1")
+    ('typos', (0.05, 0.1))
+    """
+    name, _, rates = text.partition("=")
+    try:
+        severities = tuple(float(rate) for rate in rates.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f'"{text}" is not NAME=RATE,…, like typos=0.05,0.1') from error
+    if not all(0 < severity <= 1 for severity in severities):
+        raise argparse.ArgumentTypeError(f'"{text}": a severity is above 0 and at most 1')
+    return name, severities
 
 
 def positive_integer(text: str) -> int:

@@ -8,19 +8,20 @@ from typing import Any
 
 import pandas as pd
 
-from alignaudit.core.plan import PlannedRun, StudyPlan, Yield
-from alignaudit.core.store import RECORD, Store, atomic_folder
-from alignaudit.core.tables import (
+from alignaudit.core.contracts import (
     ALIGNMENT,
     CONTRACTS,
     CONTROLS,
     ITEMS,
+    PERTURBED,
+    PERTURBED_ITEMS,
     RUNS,
     SCORES,
     Contract,
-    validate,
-    write_table,
 )
+from alignaudit.core.plan import PlannedRun, StudyPlan, Yield
+from alignaudit.core.store import RECORD, Store, atomic_folder
+from alignaudit.core.tables import validate, write_table
 from alignaudit.errors import DamagedRecordError
 
 __all__ = ["assemble_tables", "write_tables"]
@@ -71,7 +72,7 @@ def write_tables(tables: Mapping[str, pd.DataFrame], folder: Path) -> None:
 
     def write(private: Path) -> None:
         for name, frame in tables.items():
-            write_table(private / f"{name}.parquet", frame, CONTRACTS[name], twin=name != "items")
+            write_table(private / f"{name}.parquet", frame, CONTRACTS[name], twin="items" not in name)
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     atomic_folder(folder, write, replace=True)
@@ -104,6 +105,10 @@ def _stage_tables(entry: Yield, run: PlannedRun | None, store: Store) -> Iterabl
         else:
             yield "alignment", _read(store, entry.key, "alignment.parquet").assign(**owner)[ALIGNMENT.names]
             yield "items", _read(store, entry.key, "items.parquet").assign(**owner)[ITEMS.names]
+            for contract in (PERTURBED, PERTURBED_ITEMS):
+                file = f"{contract.name}.parquet"
+                if (store.folder(entry.key) / file).exists():
+                    yield contract.name, _read(store, entry.key, file).assign(**owner)[contract.names]
 
 
 def _read(store: Store, key: str, file: str) -> pd.DataFrame:

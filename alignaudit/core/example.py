@@ -1,4 +1,4 @@
-"""What data is made of: one example of each task format, a task's data, and parallel text.
+"""What data is made of: one example of each task format, a task's data, parallel text, mining sets.
 
 These are plain frozen records without behaviour, so that the embedded world, the file readers and
 the training code can meet without knowing one another.
@@ -15,6 +15,7 @@ __all__ = [
     "ChoiceExample",
     "Example",
     "Format",
+    "MiningText",
     "PairExample",
     "ParallelText",
     "SpanExample",
@@ -123,8 +124,35 @@ class ParallelText:
         Code of the foreign language, as written in the file names.
     foreign, english
         Sentences; both have length n.
+    documents
+        Document that each pair was taken from, length n; empty where that is not known.
     """
 
     language: str
     foreign: tuple[str, ...]
     english: tuple[str, ...]
+    documents: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MiningText:
+    """Sentences of one language and English among which the translations are to be found.
+
+    Attributes
+    ----------
+    language
+        Code of the foreign language, as written in the file names.
+    foreign_ids, foreign
+        Name and text of each foreign sentence; both have length n.
+    english_ids, english
+        Name and text of each English sentence; both have length m.
+    gold
+        The pairs that are translations, as (foreign name, English name). Most sentences have none.
+    """
+
+    language: str
+    foreign_ids: tuple[str, ...]
+    foreign: tuple[str, ...]
+    english_ids: tuple[str, ...]
+    english: tuple[str, ...]
+    gold: tuple[tuple[str, str], ...]

@@ -7,12 +7,13 @@ import json
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
 from alignaudit.core.decode import Strict, apply_overrides, decode, read_toml
 from alignaudit.core.rng import STREAMS
+from alignaudit.core.specification import Pooling
 from alignaudit.errors import StudyError, did_you_mean
 
 __all__ = [
@@ -148,8 +149,13 @@ class Measures(Strict):
     """What is measured after every stage."""
 
     languages: tuple[str, ...] = Field((), description="empty: all that the data holds")
-    poolings: tuple[Literal["mean", "first"], ...] = ("mean",)
+    poolings: tuple[Pooling, ...] = Field(("mean",), min_length=1, description="the first is the primary one")
     neighbours: int = Field(4, ge=1, description="k of the retrieval margin")
+    pool: int = Field(200, ge=2, description="candidates of the pool-size-normalised accuracy")
+    permutations: int = Field(199, ge=19, description="random pairings behind the p-value of CKA")
+    perturbations: dict[str, tuple[Annotated[float, Field(gt=0, le=1)], ...]] = Field(
+        {}, description="severities by name of the perturbation, measured at the primary layer"
+    )
     max_length: int = Field(128, ge=8)
     batch_size: int = Field(64, ge=1)
     task_evaluations: int = Field(

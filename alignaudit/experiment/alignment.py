@@ -1,38 +1,44 @@
-"""Alignment of an encoder with parallel text: every layer, both directions, raw and centred."""
+"""Alignment of an encoder with parallel text: every layer, pooling, direction and variant in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from transformers import PreTrainedTokenizerBase
 
+from alignaudit.core.contracts import DIRECTIONS
 from alignaudit.core.example import ParallelText
 from alignaudit.core.rng import stream
+from alignaudit.core.specification import Pooling, primary_layer
 from alignaudit.core.study import Measures
-from alignaudit.core.tables import DIRECTIONS
-from alignaudit.experiment.encode import sentence_vectors
-from alignaudit.experiment.model import Pooling
+from alignaudit.experiment.cell import Pairs, cell_rows, retrieval_rows
+from alignaudit.experiment.encode import SentenceEncoder, as_array
+from alignaudit.experiment.model import block_count
+from alignaudit.experiment.parallel import sentence_key
+from alignaudit.experiment.perturbed import PerturbedTables, measure_perturbed
+from alignaudit.experiment.primary import Reference, primary_rows, reference_rows
 from alignaudit.measure.baseline import character_ngram_accuracy
-from alignaudit.measure.cka import centred_gram, cka_from_grams, permuted_cka
-from alignaudit.measure.retrieval import (
-    Retrieval,
-    accuracy_standard_error,
-    chance_accuracy,
-    normalise,
-    retrieve,
-)
+from alignaudit.measure.retrieval import Retrieval, chance_accuracy
 
-__all__ = ["AlignmentTables", "chance_rows", "measure_encoder", "ngram_rows"]
+__all__ = ["AlignmentTables", "Recorder", "chance_rows", "measure_encoder", "ngram_rows"]
 
-Vectors = NDArray[np.float32]
+Vectors = dict[Pooling, torch.Tensor]
 Row = dict[str, Any]
+
+
+class Recorder(Protocol):
+    """Receives the vectors of each language, for whoever wants to keep them."""
+
+    def keep(self, text: ParallelText, foreign: Vectors, english: Vectors) -> None:
+        """Take what it wants of the vectors, per pooling ``[layers, n, d]``; they are gone afterwards."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +49,37 @@ class AlignmentTables:
     ----------
     alignment
         One row per language × layer × pooling × direction × centred × metric, with ``value``,
-        ``standard_error`` and ``n``. Symmetric metrics (margin, CKA) stand under both directions.
+        ``standard_error``, ``n`` and ``note``. Symmetric metrics stand under both directions.
     items
         One row per language × layer × pooling × centred × sentence pair.
     shuffled
         Like ``alignment``, for the same vectors with the English side permuted; empty unless asked.
+    perturbed, perturbed_items
+        Retrieval with perturbed foreign sentences at the primary layer, and per sentence; empty
+        where no perturbation is asked for.
+    seconds
+        Wall time by part: ``encoder`` and ``measures``.
+    encoded
+        Number of sentences that went through the encoder.
     """
 
     alignment: pd.DataFrame
     items: pd.DataFrame
     shuffled: pd.DataFrame
+    perturbed: pd.DataFrame
+    perturbed_items: pd.DataFrame
+    seconds: dict[str, float]
+    encoded: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """Rows of all languages so far."""
+
+    rows: list[Row] = field(default_factory=list)
+    shuffled: list[Row] = field(default_factory=list)
+    items: list[pd.DataFrame] = field(default_factory=list)
+    perturbed: list[PerturbedTables] = field(default_factory=list)
 
 
 def measure_encoder(
@@ -62,131 +89,131 @@ def measure_encoder(
     settings: Measures,
     *,
     device: torch.device | None = None,
+    layers: Sequence[int] | None = None,
     shuffle_seed: int | None = None,
+    reference: Reference | None = None,
+    recorder: Recorder | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> AlignmentTables:
-    """Measure an encoder on parallel text; one language is held in memory at a time.
+    """Measure an encoder on parallel text; the vectors of one language are held in memory at a time.
+
+    English sentences that several languages share are encoded once, and kept until the last of
+    those languages is done.
 
     Parameters
     ----------
     encoder, tokenizer
         Any Hugging Face encoder and its tokenizer.
     texts
-        Sentence pairs, one language after another. English sides that are the same for successive
-        languages are encoded once.
+        Sentence pairs, one language after another.
     settings
-        Poolings, k of the margin, lengths and batch size.
+        Poolings, k of the margin, pool size, perturbations, lengths and batch size.
     device
-        Where the forward passes run.
+        Where the forward passes run, and the measures if it is not the CPU.
+    layers
+        Layers to measure, 0 being the embeddings; all by default.
     shuffle_seed
         Also measure the shuffled-pairs control, permuted by this seed.
+    reference
+        Vectors of the same sentences by another encoder, to compare with at the primary layer.
+    recorder
+        Receives the vectors of each language.
     progress
         Called with each language's code when it is done.
 
     Returns
     -------
     AlignmentTables
+
+    Raises
+    ------
+    DataError
+        Where a language cannot be measured, for example because the encoder gives NaN.
     """
-    rows: list[Row] = []
-    shuffled: list[Row] = []
-    items: list[pd.DataFrame] = []
-    for text, foreign, english in _encoded(encoder, tokenizer, texts, settings, device):
-        for pooling in settings.poolings:
-            for layer, (x, y) in enumerate(zip(foreign[pooling], english[pooling], strict=True)):
-                key = {"language": text.language, "layer": layer, "pooling": pooling}
-                layer_rows, layer_items = _measure_layer(x, y, key, settings.neighbours)
-                rows += layer_rows
-                items += layer_items
-                if shuffle_seed is not None:
-                    draw = stream(shuffle_seed, "shuffled_pairs", text.language, layer)
-                    shuffled += _measure_shuffled(x, y, key, settings.neighbours, draw)
+    begun = time.perf_counter()
+    all_texts = list(texts)
+    depth = block_count(encoder)
+    kept = tuple(layers) if layers is not None else tuple(range(depth + 1))
+    source = SentenceEncoder(
+        encoder,
+        tokenizer,
+        poolings=settings.poolings,
+        max_length=settings.max_length,
+        batch_size=settings.batch_size,
+        device=device,
+        texts=all_texts,
+        layers=kept,
+    )
+    found = _Found()
+    for text in all_texts:
+        _measure_language(
+            text, source, kept, primary_layer(depth), settings, found, shuffle_seed, reference, recorder
+        )
         if progress:
             progress(text.language)
-    return AlignmentTables(pd.DataFrame(rows), pd.concat(items, ignore_index=True), pd.DataFrame(shuffled))
+    whole = time.perf_counter() - begun
+    return AlignmentTables(
+        pd.DataFrame(found.rows),
+        pd.concat(found.items, ignore_index=True),
+        pd.DataFrame(found.shuffled),
+        pd.concat([part.metrics for part in found.perturbed], ignore_index=True)
+        if found.perturbed
+        else pd.DataFrame(),
+        pd.concat([part.items for part in found.perturbed], ignore_index=True)
+        if found.perturbed
+        else pd.DataFrame(),
+        {"encoder": source.seconds, "measures": whole - source.seconds},
+        source.encoded,
+    )
 
 
-def _encoded(
-    encoder: nn.Module,
-    tokenizer: PreTrainedTokenizerBase,
-    texts: Iterable[ParallelText],
+def _measure_language(
+    text: ParallelText,
+    source: SentenceEncoder,
+    layers: Sequence[int],
+    primary: int,
     settings: Measures,
-    device: torch.device | None,
-) -> Iterator[tuple[ParallelText, dict[Pooling, Vectors], dict[Pooling, Vectors]]]:
-    def vectors(sentences: tuple[str, ...]) -> dict[Pooling, Vectors]:
-        return sentence_vectors(
-            encoder,
-            tokenizer,
-            sentences,
-            poolings=settings.poolings,
-            max_length=settings.max_length,
-            batch_size=settings.batch_size,
-            device=device,
-        )
-
-    last_english: tuple[str, ...] = ()
-    english: dict[Pooling, Vectors] = {}
-    for text in texts:
-        if text.english != last_english:
-            last_english, english = text.english, vectors(text.english)
-        yield text, vectors(text.foreign), english
-
-
-def _measure_layer(x: Vectors, y: Vectors, key: Row, neighbours: int) -> tuple[list[Row], list[pd.DataFrame]]:
-    cka = cka_from_grams(centred_gram(x), centred_gram(y))
-    rows = _both_directions({**key, "centred": True}, "cka_debiased", cka.value, cka.standard_error, len(x))
-    items = []
-    for centred in (False, True):
-        found = retrieve(normalise(x, centred=centred), normalise(y, centred=centred), k=neighbours)
-        rows += _retrieval_rows(found, {**key, "centred": centred})
-        items.append(_item_rows(found, {**key, "centred": centred}))
-    return rows, items
-
-
-def _retrieval_rows(found: Retrieval, key: Row) -> list[Row]:
-    rows = [
-        {
-            **key,
-            "direction": direction,
-            "metric": "accuracy",
-            "value": float(correct.mean()),
-            "standard_error": accuracy_standard_error(correct),
-            "n": len(correct),
-        }
-        for direction, correct in zip(
-            DIRECTIONS, (found.foreign_to_english_correct, found.english_to_foreign_correct), strict=True
-        )
-    ]
-    margin = found.margin
-    error = float(margin.std(ddof=1) / np.sqrt(len(margin)))
-    return rows + _both_directions(key, "margin", float(margin.mean()), error, len(margin))
+    found: _Found,
+    shuffle_seed: int | None,
+    reference: Reference | None,
+    recorder: Recorder | None,
+) -> None:
+    english, foreign = source.shared(text.english), source.vectors(text.foreign)
+    if recorder:
+        recorder.keep(text, foreign, english)
+    pairs = Pairs.of(text)
+    keys = np.array([sentence_key(sentence) for sentence in text.english], dtype=np.int64)
+    for pooling in settings.poolings:
+        for place, layer in enumerate(layers):
+            x, y = as_array(foreign[pooling][place]), as_array(english[pooling][place])
+            key = {"language": text.language, "layer": layer, "pooling": pooling}
+            rows, retrievals = cell_rows(x, y, pairs, neighbours=settings.neighbours, pool=settings.pool)
+            if layer == primary and pooling == settings.poolings[0]:
+                rows += primary_rows(x, y, pairs, text.language, settings.permutations)
+                if reference:
+                    rows += reference_rows(x, y, pairs, *reference.vectors(text))
+                if settings.perturbations:
+                    found.perturbed.append(measure_perturbed(text, source, place, y, pairs, key, settings))
+            found.rows.extend({**key, **row, "n": pairs.n} for row in rows)
+            found.items.extend(
+                _item_rows(one, {**key, "centred": centred}, keys) for centred, one in retrievals.items()
+            )
+            if shuffle_seed is not None:
+                draw = stream(shuffle_seed, "shuffled_pairs", text.language, layer)
+                order = draw.permutation(pairs.n)
+                other = Pairs(pairs.n, pairs.documents, pairs.foreign_texts, pairs.english_texts[order])
+                rows, _ = cell_rows(x, y[order], other, neighbours=settings.neighbours, pool=settings.pool)
+                found.shuffled.extend({**key, **row, "n": pairs.n} for row in rows)
 
 
-def _both_directions(key: Row, metric: str, value: float, standard_error: float, n: int) -> list[Row]:
-    measured = {"metric": metric, "value": value, "standard_error": standard_error, "n": n}
-    return [{**key, "direction": direction, **measured} for direction in DIRECTIONS]
-
-
-def _item_rows(found: Retrieval, key: Row) -> pd.DataFrame:
-    columns = {
-        "foreign_to_english_correct": found.foreign_to_english_correct,
-        "english_to_foreign_correct": found.english_to_foreign_correct,
-        "foreign_to_english_rank": found.foreign_to_english_rank,
-        "english_to_foreign_rank": found.english_to_foreign_rank,
-        "margin": found.margin,
-    }
-    return pd.DataFrame({**key, "item": np.arange(len(found.margin)), **columns})
-
-
-def _measure_shuffled(
-    x: Vectors, y: Vectors, key: Row, neighbours: int, draw: np.random.Generator
-) -> list[Row]:
-    cka = permuted_cka(x, y, draw)
-    rows = _both_directions({**key, "centred": True}, "cka_debiased", cka.value, cka.standard_error, len(x))
-    other = y[draw.permutation(len(y))]
-    for centred in (False, True):
-        found = retrieve(normalise(x, centred=centred), normalise(other, centred=centred), k=neighbours)
-        rows += _retrieval_rows(found, {**key, "centred": centred})
-    return rows
+def _item_rows(found: Retrieval, key: Row, english_keys: np.ndarray[Any, Any]) -> pd.DataFrame:
+    columns: dict[str, Any] = {"item": np.arange(len(found.similarity)), "english": english_keys}
+    for direction in DIRECTIONS:
+        ranking = getattr(found, direction)
+        columns[f"{direction}_correct"] = ranking.correct
+        columns[f"{direction}_rank"] = ranking.rank
+        columns[f"{direction}_prediction"] = ranking.prediction
+    return pd.DataFrame({**key, **columns, "margin": found.margin})
 
 
 def chance_rows(texts: Iterable[ParallelText]) -> list[Row]:
@@ -202,6 +229,7 @@ def chance_rows(texts: Iterable[ParallelText]) -> list[Row]:
             "value": chance_accuracy(len(text.foreign)),
             "standard_error": 0.0,
             "n": len(text.foreign),
+            "note": "",
         }
         for text in texts
         for direction in DIRECTIONS
@@ -209,7 +237,7 @@ def chance_rows(texts: Iterable[ParallelText]) -> list[Row]:
     ]
 
 
-def ngram_rows(texts: Iterable[ParallelText]) -> list[Row]:
+def ngram_rows(texts: Iterable[ParallelText], pool: int) -> list[Row]:
     """Return the model-free character n-gram baseline, in the columns of the alignment table.
 
     The baseline is not centred (its vectors are sparse counts); it stands under both words of
@@ -217,12 +245,8 @@ def ngram_rows(texts: Iterable[ParallelText]) -> list[Row]:
     """
     rows: list[Row] = []
     for text in texts:
-        found = character_ngram_accuracy(text.foreign, text.english)
-        key = {"language": text.language, "layer": -1, "pooling": "none"}
+        found, pairs = character_ngram_accuracy(text.foreign, text.english), Pairs.of(text)
+        key = {"language": text.language, "layer": -1, "pooling": "none", "n": pairs.n}
         for centred in (False, True):
-            rows += [
-                row
-                for row in _retrieval_rows(found, {**key, "centred": centred})
-                if row["metric"] == "accuracy"
-            ]
+            rows += [{**key, **row} for row in retrieval_rows(found, pairs, pool, centred=centred)]
     return rows

@@ -14,7 +14,8 @@ from alignaudit.core.language import languages
 from alignaudit.core.store import file_sha256
 from alignaudit.core.study import Data
 from alignaudit.errors import DataError, StudyError, did_you_mean
-from alignaudit.experiment.files import FOLDER_TASKS, parallel_files, parallel_languages, read_parallel
+from alignaudit.experiment.files import FOLDER_TASKS
+from alignaudit.experiment.parallel import parallel_files, parallel_languages, read_parallel
 from alignaudit.world.world import World
 
 __all__ = ["FolderSource", "Source", "WorldSource", "open_source"]
@@ -166,7 +167,7 @@ class FolderSource:
             yield read_parallel(self.folder / self.data.parallel, language, self.data.parallel_pairs)
 
     def parallel_fingerprint(self, languages: tuple[str, ...]) -> str:
-        """Return a hash of the languages' files."""
+        """Return a hash of the languages' files, that of their documents included."""
         folder = self.folder / self.data.parallel
         files = [path for language in languages for path in parallel_files(folder, language)]
         return _files_hash(files, (self.data.parallel_pairs,))

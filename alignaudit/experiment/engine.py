@@ -30,7 +30,8 @@ from alignaudit.core.plan import Stage, StudyPlan
 from alignaudit.core.store import Store
 from alignaudit.core.study import Data
 from alignaudit.errors import AlignAuditError, DamagedRecordError, InterruptedRunError, SetupError
-from alignaudit.experiment.execute import Context, execute
+from alignaudit.experiment.context import Context
+from alignaudit.experiment.execute import execute
 
 __all__ = ["Event", "Machine", "find_machine", "repair", "run_plan"]
 

@@ -17,20 +17,18 @@ from safetensors.torch import save_file
 from alignaudit.core.example import TaskData
 from alignaudit.core.plan import Stage
 from alignaudit.core.provenance import environment
-from alignaudit.core.rng import stream, stream_seed
-from alignaudit.core.store import Store
-from alignaudit.core.study import Data, EmbeddedEncoder, Measures, Optimisation, Schedule, TaskSettings
-from alignaudit.errors import InterruptedRunError, StudyError
-from alignaudit.experiment.alignment import chance_rows, measure_encoder, ngram_rows
+from alignaudit.core.rng import stream
+from alignaudit.core.study import Data, EmbeddedEncoder, Optimisation, Schedule, TaskSettings
+from alignaudit.errors import StudyError
 from alignaudit.experiment.checkpoint import FolderKeeper
+from alignaudit.experiment.context import ENCODER_FOLDER, Context, Outcome, encoder_source
 from alignaudit.experiment.data import open_source
 from alignaudit.experiment.embedded import pretrain
 from alignaudit.experiment.evaluate import score_task
+from alignaudit.experiment.measure_stage import run_baselines, run_measure, run_untrained
 from alignaudit.experiment.model import (
     HeadSpec,
     MultiTaskModel,
-    build_encoder,
-    load_config,
     load_encoder,
     load_tokenizer,
     save_encoder,
@@ -41,38 +39,7 @@ from alignaudit.experiment.tasks.encoding import Encoded, encode
 from alignaudit.experiment.train import TrainingPlan, train
 from alignaudit.world.world import World
 
-__all__ = ["ENCODER_FOLDER", "Context", "device_name", "execute"]
-
-ENCODER_FOLDER = "encoder"
-Progress = Callable[[int, int, float], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Context:
-    """What a stage is carried out with; beyond rounding between devices nothing in it changes the result.
-
-    Attributes
-    ----------
-    store
-        Where parents are read and results committed.
-    data
-        The study's ``[data]`` table (its folder may differ between machines).
-    device
-        ``cpu``, ``cuda:0`` …
-    keep_every_s
-        Seconds between two kept training states.
-    progress
-        Called after every update with (updates done, updates in all, loss).
-    stop
-        Asked after every update; when true the state is kept and the stage is given up.
-    """
-
-    store: Store
-    data: Data
-    device: str
-    keep_every_s: float
-    progress: Progress | None = None
-    stop: Callable[[], bool] | None = None
+__all__ = ["device_name", "execute"]
 
 
 def execute(stage: Stage, context: Context) -> None:
@@ -113,21 +80,9 @@ def device_name(device: str) -> str:
     return torch.cuda.get_device_name(device) if device.startswith("cuda") else device
 
 
-Outcome = tuple[dict[str, Any], Callable[[Path], None]]
-
-
 @cache
 def _task_data(data: Data, name: str) -> TaskData:
     return open_source(data).task(name)
-
-
-def _encoder_source(stage: Stage, context: Context) -> str:
-    """Folder or name of the encoder the stage starts from, its bytes checked if it is ours."""
-    parent = stage.config["stage"]
-    if not parent:
-        return str(stage.config["name"])
-    context.store.verify(parent)
-    return str(context.store.folder(parent) / ENCODER_FOLDER)
 
 
 def _keeper(stage: Stage, context: Context) -> FolderKeeper:
@@ -258,7 +213,7 @@ def _evaluation_points(stage: Stage, batches: BatchPlan) -> list[int]:
 
 def _prepare(stage: Stage, context: Context) -> _Phase:
     config = stage.config
-    source = _encoder_source(stage, context)
+    source = encoder_source(stage, context)
     tokenizer = load_tokenizer(source)
     settings = {
         name: TaskSettings.model_validate(values, strict=False) for name, values in config["tasks"].items()
@@ -324,65 +279,11 @@ def _test_scores(phase: _Phase, pad_id: int, device: torch.device, update: int) 
     return rows
 
 
-def _run_measure(stage: Stage, context: Context) -> Outcome:
-    source = _encoder_source(stage, context)
-    return _measured(stage, context, load_encoder(source), source)
-
-
-def _run_untrained(stage: Stage, context: Context) -> Outcome:
-    source = _encoder_source(stage, context)
-    seed = stream_seed(0, "untrained_control")
-    return _measured(stage, context, build_encoder(load_config(source), seed), source)
-
-
-def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: str) -> Outcome:
-    config = stage.config
-    device = torch.device(context.device)
-    languages = tuple(config["languages"])
-    done: list[str] = []
-
-    def progress(language: str) -> None:
-        done.append(language)
-        if context.progress:
-            context.progress(len(done), len(languages), float("nan"))
-        if context.stop and context.stop():
-            raise InterruptedRunError(f"stopped after {len(done)} of {len(languages)} languages.")
-
-    tables = measure_encoder(
-        encoder.to(device),
-        load_tokenizer(source),
-        open_source(context.data).parallel(languages),
-        Measures.model_validate(config["measure"], strict=False),
-        device=device,
-        shuffle_seed=0 if config.get("shuffled") else None,
-        progress=progress,
-    )
-
-    def write(folder: Path) -> None:
-        tables.alignment.to_parquet(folder / "alignment.parquet", index=False)
-        tables.items.to_parquet(folder / "items.parquet", index=False)
-        if len(tables.shuffled):
-            tables.shuffled.to_parquet(folder / "shuffled_pairs.parquet", index=False)
-
-    return {}, write
-
-
-def _run_baselines(stage: Stage, context: Context) -> Outcome:
-    texts = list(open_source(context.data).parallel(tuple(stage.config["languages"])))
-    chance, ngram = pd.DataFrame(chance_rows(texts)), pd.DataFrame(ngram_rows(texts))
-
-    def write(folder: Path) -> None:
-        chance.to_parquet(folder / "chance.parquet", index=False)
-        ngram.to_parquet(folder / "character_ngram.parquet", index=False)
-
-    return {}, write
-
-
 _KINDS: Mapping[str, Callable[[Stage, Context], Outcome]] = {
     "pretrain": _run_pretrain,
     "intermediate": _run_intermediate,
     "target": _run_target,
-    "measure": _run_measure,
-    "untrained": _run_untrained,
-    "baselines": _run_baselines,
+    "measure": run_measure,
+    "untrained": run_untrained,
+    "baselines": run_baselines,
 }

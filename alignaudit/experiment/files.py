@@ -1,4 +1,4 @@
-"""Readers of text files in the layouts of their publishers: parallel text and task data.
+"""Readers of task data in the layouts of their publishers.
 
 Every reader names the file and line of what it cannot read. Splits follow documents or contexts,
 never single items, so that no text stands on both sides.
@@ -18,21 +18,17 @@ from alignaudit.core.example import (
     ChoiceExample,
     Example,
     PairExample,
-    ParallelText,
     SpanExample,
     TagExample,
     TaskData,
 )
-from alignaudit.errors import DataError, did_you_mean
+from alignaudit.errors import DataError
 
 __all__ = [
     "FOLDER_TASKS",
     "FolderTask",
-    "parallel_files",
-    "parallel_languages",
     "read_conllu",
     "read_lines",
-    "read_parallel",
 ]
 
 DEV_SHARE = 5  # one group in five goes to the development set
@@ -56,85 +52,6 @@ def read_lines(path: Path) -> list[str]:
         raise DataError(f"not UTF-8: {error}.", where=str(path), hint="Convert it to UTF-8.") from error
     return [line.rstrip("\r") for line in text.removesuffix("\n").split("\n")]
 
-
-# --------------------------------------------------------------------------- parallel text
-
-
-def parallel_languages(folder: Path) -> tuple[str, ...]:
-    """Return the language codes of a folder of parallel text, sorted.
-
-    Two layouts are known: ``tatoeba.<code>-eng.<code>`` beside ``tatoeba.<code>-eng.eng`` (LASER),
-    and ``<code>.txt`` beside ``eng.txt``, all of equal length (NTREX).
-
-    Raises
-    ------
-    DataError
-        If the folder is absent or holds neither layout.
-    """
-    if not folder.is_dir():
-        raise DataError("there is no such folder.", where=str(folder))
-    pairs = [path.name.removeprefix("tatoeba.").split("-")[0] for path in folder.glob("tatoeba.*-eng.eng")]
-    n_way = [path.stem for path in folder.glob("*.txt") if path.stem != "eng"]
-    if pairs:
-        return tuple(sorted(pairs))
-    if n_way and (folder / "eng.txt").is_file():
-        return tuple(sorted(n_way))
-    raise DataError(
-        "no parallel text found.",
-        where=str(folder),
-        hint="Expected tatoeba.<code>-eng.<code> with tatoeba.<code>-eng.eng, or <code>.txt with eng.txt.",
-    )
-
-
-def parallel_files(folder: Path, language: str) -> tuple[Path, Path]:
-    """Return the foreign and the English file of a language."""
-    if (folder / f"tatoeba.{language}-eng.eng").exists():
-        return folder / f"tatoeba.{language}-eng.{language}", folder / f"tatoeba.{language}-eng.eng"
-    return folder / f"{language}.txt", folder / "eng.txt"
-
-
-def read_parallel(folder: Path, language: str, limit: int | None = None) -> ParallelText:
-    """Return the sentence pairs of one language.
-
-    Parameters
-    ----------
-    folder, language
-        See :func:`parallel_languages`.
-    limit
-        Use only the first so many pairs.
-
-    Raises
-    ------
-    DataError
-        If the language is not there, the two files differ in length, a line is blank, or fewer
-        than 4 pairs are left (debiased CKA needs 4).
-    """
-    known = parallel_languages(folder)
-    if language not in known:
-        raise DataError(f'no language "{language}".', where=str(folder), hint=did_you_mean(language, known))
-    foreign_file, english_file = parallel_files(folder, language)
-    foreign, english = read_lines(foreign_file), read_lines(english_file)
-    if len(foreign) != len(english):
-        raise DataError(
-            f"{len(foreign)} lines, but {english_file.name} has {len(english)}.",
-            where=str(foreign_file),
-            hint="Line i must translate line i.",
-        )
-    for path, lines in ((foreign_file, foreign), (english_file, english)):
-        blank = next((number for number, line in enumerate(lines, 1) if not line.strip()), None)
-        if blank is not None:
-            raise DataError("a blank line.", where=f"{path}, line {blank}", hint="Remove the pair from both.")
-    used = len(foreign) if limit is None else min(limit, len(foreign))
-    if used < 4:
-        raise DataError(
-            f"{used} sentence pairs; at least 4 are needed.",
-            where=str(foreign_file),
-            hint="Leave the language out with measure.languages, or give it more sentences.",
-        )
-    return ParallelText(language, tuple(foreign[:used]), tuple(english[:used]))
-
-
-# --------------------------------------------------------------------------- tasks
 
 ExampleT = TypeVar("ExampleT", bound=Example)
 

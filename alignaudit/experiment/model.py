@@ -6,7 +6,6 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError
@@ -16,6 +15,7 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig,
 
 from alignaudit.core.example import Format
 from alignaudit.core.rng import stream_seed
+from alignaudit.core.specification import Pooling
 from alignaudit.errors import DataError, SetupError
 from alignaudit.experiment.batch import Batch
 
@@ -26,6 +26,7 @@ __all__ = [
     "PooledHead",
     "SpanHead",
     "TokenHead",
+    "block_count",
     "build_encoder",
     "checkpoint_path",
     "load_config",
@@ -35,7 +36,6 @@ __all__ = [
     "save_encoder",
 ]
 
-Pooling = Literal["first", "mean"]
 _DROPOUT_NAMES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
 
 
@@ -47,7 +47,12 @@ class HeadSpec:
     classes: int
 
 
-def pool(hidden: torch.Tensor, attention_mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:
+def pool(
+    hidden: torch.Tensor,
+    attention_mask: torch.Tensor,
+    pooling: Pooling,
+    special_tokens_mask: torch.Tensor | None = None,
+) -> torch.Tensor:
     """Return one vector per text.
 
     Parameters
@@ -57,7 +62,11 @@ def pool(hidden: torch.Tensor, attention_mask: torch.Tensor, pooling: Pooling) -
     attention_mask
         Shape ``[texts, tokens]``, 1 for tokens that are not padding (special ones included).
     pooling
-        ``first`` token, or ``mean`` over all tokens that are not padding.
+        ``first`` token; ``mean`` or ``max`` over all tokens that are not padding; or
+        ``mean_without_special``, over those that are not special either (over all where a text
+        has no other).
+    special_tokens_mask
+        Shape ``[texts, tokens]``, 1 for special tokens; needed for ``mean_without_special`` only.
 
     Returns
     -------
@@ -66,7 +75,14 @@ def pool(hidden: torch.Tensor, attention_mask: torch.Tensor, pooling: Pooling) -
     """
     if pooling == "first":
         return hidden[:, 0]
-    mask = attention_mask.unsqueeze(-1).to(hidden.dtype)
+    kept = attention_mask
+    if pooling == "mean_without_special":
+        assert special_tokens_mask is not None
+        words = attention_mask * (1 - special_tokens_mask)
+        kept = torch.where(words.any(dim=1, keepdim=True), words, attention_mask)
+    if pooling == "max":
+        return hidden.masked_fill(kept.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
+    mask = kept.unsqueeze(-1).to(hidden.dtype)
     return (hidden * mask).sum(1) / mask.sum(1)
 
 
@@ -317,6 +333,11 @@ def load_encoder(name: str, *, dropout: float | None = None) -> nn.Module:
         )
     encoder: nn.Module = model.eval()
     return encoder
+
+
+def block_count(encoder: nn.Module) -> int:
+    """Return the number of blocks of an encoder; its layer 0 is the embeddings."""
+    return int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
 
 
 def build_encoder(config: PretrainedConfig, seed: int, *, dropout: float | None = None) -> nn.Module:

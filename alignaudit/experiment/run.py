@@ -1,31 +1,26 @@
-"""The door of the experiment layer: run a study, or measure one encoder without a study."""
+"""The door of the experiment layer: run a study."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
-import torch
 from transformers.utils import logging as transformers_logging
 
 from alignaudit.core.assemble import assemble_tables, write_tables
 from alignaudit.core.layout import RunFolder
 from alignaudit.core.plan import StudyPlan, write_plan
 from alignaudit.core.store import Store
-from alignaudit.core.study import Measures, Study, load_study
-from alignaudit.errors import DataError, StudyError, UsageError, did_you_mean
-from alignaudit.experiment.alignment import measure_encoder
+from alignaudit.core.study import Study, load_study
+from alignaudit.errors import DataError, StudyError
 from alignaudit.experiment.data import open_source
 from alignaudit.experiment.engine import Event, Machine, find_machine, repair, run_plan
-from alignaudit.experiment.files import parallel_languages, read_parallel
-from alignaudit.experiment.language_codes import match_languages
-from alignaudit.experiment.model import load_encoder, load_tokenizer
+from alignaudit.experiment.perturbed import check_perturbations
 from alignaudit.experiment.stages import draw_plan
 
-__all__ = ["PRESETS", "Preset", "StudyRun", "measure", "prepare_run", "quiet_libraries", "run_seeds"]
+__all__ = ["StudyRun", "prepare_run", "quiet_libraries", "run_seeds"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +64,7 @@ def prepare_run(study: Study, schedules: Sequence[str] | None = None) -> StudyPl
         As :func:`alignaudit.experiment.stages.draw_plan`; also if a task or a language cannot be
         read, has too few examples for one batch, or a target task has no test sets.
     """
+    check_perturbations(study.measure.perturbations)
     plan = draw_plan(study, schedules)
     source = open_source(study.data)
     for name, settings in (*study.intermediate.tasks.items(), *study.target.tasks.items()):
@@ -140,119 +136,3 @@ def run_seeds(
     tables = assemble_tables(whole, store)
     write_tables(tables, folder.tables)
     return StudyRun(folder, whole, run, found, tuple(repaired), tables)
-
-
-@dataclass(frozen=True, slots=True)
-class Preset:
-    """Which rows of a measurement a published protocol reports.
-
-    Attributes
-    ----------
-    layer
-        Function of the number of blocks; ``None`` keeps all layers. The last layer is always kept.
-    direction, centred, metric
-        Kept values; ``None`` keeps all.
-    source
-        Where the protocol is described.
-    """
-
-    layer: Callable[[int], int] | None
-    direction: str | None
-    centred: bool | None
-    metric: str | None
-    source: str
-
-
-PRESETS: Mapping[str, Preset] = {
-    "all": Preset(None, None, None, None, "every layer, direction and variant"),
-    "last": Preset(lambda blocks: blocks, None, None, None, "the last layer"),
-    "xtreme": Preset(
-        lambda blocks: round(14 * blocks / 24),
-        "english_to_foreign",
-        False,
-        "accuracy",
-        "Hu et al. 2020: block 14 of 24, mean with special tokens, English queries, raw cosine",
-    ),
-}
-"""Named selections for ``alignaudit measure --preset``."""
-
-
-def measure(
-    encoder: str | Path,
-    data: str | Path,
-    *,
-    languages: Sequence[str] | None = None,
-    preset: str = "all",
-    settings: Measures | None = None,
-    device: str = "auto",
-    limit: int | None = None,
-    progress: Callable[[str], None] | None = None,
-) -> pd.DataFrame:
-    """Measure the alignment of any encoder on any folder of parallel text, without a study.
-
-    Parameters
-    ----------
-    encoder
-        Folder, Hub name or ``package:`` name.
-    data
-        Folder in the layout of LASER's Tatoeba or of NTREX.
-    languages
-        ISO 639-3 or 639-1 codes; all of the folder's by default.
-    preset
-        A key of :data:`PRESETS`.
-    settings
-        Poolings, k of the margin, lengths and batch size.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-    limit
-        Use only the first so many pairs of each language.
-    progress
-        Called with each language's code when it is done.
-
-    Returns
-    -------
-    pandas.DataFrame
-        One row per language × layer × pooling × direction × centred × metric, with ``value``
-        (accuracy as a fraction), ``standard_error`` over pairs, and ``n`` pairs.
-
-    Raises
-    ------
-    DataError
-        If the folder, a language or a file is not as it should be.
-    SetupError
-        If the encoder cannot be loaded or there is no such device.
-    UsageError
-        If the preset is unknown.
-    """
-    if preset not in PRESETS:
-        raise UsageError(f'unknown preset "{preset}".', where="--preset", hint=did_you_mean(preset, PRESETS))
-    folder = Path(data)
-    codes = match_languages(languages, parallel_languages(folder), str(folder))
-    texts = [read_parallel(folder, code, limit) for code in codes]
-    place = torch.device(find_machine(device, 1).devices[0])
-    tables = measure_encoder(
-        load_encoder(str(encoder)).to(place),
-        load_tokenizer(str(encoder)),
-        texts,
-        settings or Measures(),
-        device=place,
-        progress=progress,
-    )
-    return _select(tables.alignment, PRESETS[preset])
-
-
-def _select(rows: pd.DataFrame, preset: Preset) -> pd.DataFrame:
-    """Keep a preset's rows; the last layer always stays beside the layer that it names."""
-    last = int(rows["layer"].max())
-    if preset.layer:
-        rows = rows[rows["layer"].isin([preset.layer(last), last])]
-    wanted: dict[str, Any] = {
-        "direction": preset.direction,
-        "centred": preset.centred,
-        "metric": preset.metric,
-    }
-    for column, value in wanted.items():
-        if value is not None:
-            rows = rows[rows[column] == value]
-    order = ["language", "layer", "pooling", "direction", "centred", "metric", "value", "standard_error", "n"]
-    return rows[order].reset_index(drop=True)

@@ -27,9 +27,9 @@ VERSIONS: Mapping[str, int] = {
     "pretrain": 1,
     "intermediate": 1,
     "target": 1,
-    "measure": 1,
-    "untrained": 1,
-    "baselines": 1,
+    "measure": 2,
+    "untrained": 2,
+    "baselines": 2,
 }
 """Version of what each kind of stage computes: raised whenever its results may change."""
 
@@ -138,39 +138,37 @@ class _Builder:
         self.stages.append(stage)
         return stage
 
-    def measure(self, encoder: _Encoder, label: str, *, shuffled: bool = False) -> str:
-        settings = self.study.measure.model_dump(mode="json", exclude={"languages", "task_evaluations"})
+    def measure(self, encoder: _Encoder, label: str, *, reference: str = "") -> str:
+        """Plan a measurement: compared with that of the pretrained checkpoint, or being it."""
         config = {
             **encoder.config(),
-            "measure": settings,
-            "languages": list(self.languages),
-            "parallel": self.parallel,
-            "shuffled": shuffled,
+            **self._measured(),
+            "shuffled": not reference,
+            "reference": reference,
         }
-        return self.add("measure", label, config, encoder.parents, 0).key
+        parents = (*encoder.parents, reference) if reference else encoder.parents
+        return self.add("measure", label, config, parents, 0).key
+
+    def _measured(self) -> dict[str, Any]:
+        settings = self.study.measure.model_dump(mode="json", exclude={"languages", "task_evaluations"})
+        return {"measure": settings, "languages": list(self.languages), "parallel": self.parallel}
 
     def checkpoint(self, position: int, name: str) -> _Encoder:
         """Plan a checkpoint: its pretraining, its measurement and its controls."""
         label = f"c{position + 1}"
         encoder = self._pretrained(label, name)
-        measured = self.measure(encoder, f"{label}: measure pretrained", shuffled=True)
-        settings = self.study.measure.model_dump(mode="json", exclude={"languages", "task_evaluations"})
+        measured = self.measure(encoder, f"{label}: measure pretrained")
         untrained = self.add(
             "untrained",
             f"{label}: measure untrained control",
-            {
-                **encoder.config(),
-                "measure": settings,
-                "languages": list(self.languages),
-                "parallel": self.parallel,
-            },
+            {**encoder.config(), **self._measured()},
             encoder.parents,
             0,
         )
         baselines = self.add(
             "baselines",
             "model-free baselines",
-            {"languages": list(self.languages), "parallel": self.parallel},
+            {"languages": list(self.languages), "parallel": self.parallel, "pool": self.study.measure.pool},
             (),
             0,
         )
@@ -223,20 +221,14 @@ class _Builder:
         keys: list[str] = []
         after = encoder
         intermediate = ""
+        pretrained = self.measure(encoder, f"c{position + 1}: measure pretrained")
         if schedule.kind == "none":
-            self.yields.append(
-                Yield(
-                    self.measure(encoder, f"c{position + 1}: measure pretrained", shuffled=True),
-                    name,
-                    "intermediate",
-                    "alignment",
-                )
-            )
+            self.yields.append(Yield(pretrained, name, "intermediate", "alignment"))
         else:
             stage = self._intermediate(name, encoder, schedule, order, seed)
             intermediate = stage.key
             after = _Encoder(f"stage:{stage.key}", stage.key, checkpoint)
-            measured = self.measure(after, f"{name}: measure after intermediate")
+            measured = self.measure(after, f"{name}: measure after intermediate", reference=pretrained)
             keys += [stage.key, measured]
             self.yields += [
                 Yield(stage.key, name, "intermediate", "scores"),
@@ -245,7 +237,7 @@ class _Builder:
         for task in self.study.target.tasks:
             stage = self._target(name, after, task, seed)
             tuned = _Encoder(f"stage:{stage.key}", stage.key, checkpoint)
-            measured = self.measure(tuned, f"{name}: measure after {task}")
+            measured = self.measure(tuned, f"{name}: measure after {task}", reference=pretrained)
             keys += [stage.key, measured]
             self.yields += [
                 Yield(stage.key, name, f"target:{task}", "scores"),

@@ -1,98 +1,39 @@
-"""Centred kernel alignment (CKA) of two sets of paired representations, with a linear kernel.
+"""Centred kernel alignment (CKA) of two sets of paired representations: linear or Gaussian kernel.
 
-Notation: ``K`` and ``L`` are the Gram matrices of the centred features of x and y, ``k`` and ``l``
-their diagonals. Because rows of a centred Gram matrix sum to zero, the unbiased HSIC needs only
-``k``, ``l`` and the off-diagonal row products ``r_i = sum_{j != i} K_ij L_ij``; leaving out an
-item needs ``K l`` and ``L k`` besides. All of them come either from the Gram matrices (sample
-space) or from ``x_i' (X'Y) y_i`` (feature space), whichever takes fewer operations, so the
-jackknife is as cheap as the value and never needs an n by n matrix where n is large.
+The debiased value has the unbiased HSIC in its numerator and both denominators; every part of it,
+its jackknife included, comes from sums over Gram matrices that the sample space and the feature
+space give alike (:mod:`alignaudit.measure.gram`), so the cheaper one is taken.
+
+Float32 features are multiplied in float32, twice as fast as float64, and row sums are added up in
+float64. Where one item dominates, the debiased value is a small difference of large sums; where more
+than three digits cancel, float32 features are multiplied in float64 instead.
 """
 
 from __future__ import annotations
-
-import math
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from alignaudit.errors import DataError
-from alignaudit.measure.arrays import FloatArray, matrix, paired
+from alignaudit.measure.arrays import Array, matrix, namespace, paired
+from alignaudit.measure.cka_compare import DebiasedCka, biased, compared
+from alignaudit.measure.cka_jackknife import grouped, sums_of_all
+from alignaudit.measure.cka_sides import MINIMUM_ITEMS, Kernel, check_kernel, gram_of, sides_of
+from alignaudit.measure.gram import CentredGram, centred_features, linear_gram
 
 __all__ = [
-    "CentredGram",
     "DebiasedCka",
     "centred_gram",
     "cka_from_grams",
     "debiased_cka",
     "linear_cka",
     "permuted_cka",
+    "rbf_cka",
     "unbiased_hsic",
 ]
 
-_MINIMUM_ITEMS = 4
-_RESOLUTION = 1e-12
 
-
-@dataclass(frozen=True, slots=True)
-class DebiasedCka:
-    """A debiased linear CKA and what it rests on.
-
-    Attributes
-    ----------
-    value
-        Debiased CKA, without unit: 1 for equal geometry, about 0 for unrelated sets; may be
-        negative. NaN where a side does not vary.
-    standard_error
-        Delete-one jackknife standard error, in the unit of ``value``; NaN where it was not asked
-        for or where some item cannot be left out.
-    n
-        Number of items.
-    most_influential_item
-        Row whose removal moves the value farthest from the mean of ``jackknife``; the row that
-        cannot be left out where there is one; -1 where there is no jackknife.
-    jackknife
-        Shape [n]: the value without item ``i``. Shape [0] where it was not asked for.
-    reason
-        Why ``value`` or a requested ``standard_error`` is NaN; empty otherwise.
-    """
-
-    value: float
-    standard_error: float
-    n: int
-    most_influential_item: int
-    jackknife: FloatArray
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class CentredGram:
-    """The Gram matrix of centred features, kept for comparisons with many other sides.
-
-    Attributes
-    ----------
-    off_diagonal
-        Shape [n, n], float64: inner products of the centred rows, zero on the diagonal.
-    diagonal
-        Shape [n], float64: squared lengths of the centred rows.
-    """
-
-    off_diagonal: FloatArray
-    diagonal: FloatArray
-
-
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """What unbiased HSIC and its delete-one values need of one pair of sides."""
-
-    k: FloatArray  # [n] diagonal of K
-    l: FloatArray  # noqa: E741 - [n] diagonal of L
-    total: float  # sum over i != j of K_ij L_ij
-    rows: FloatArray | None = None  # [n] sum over j != i of K_ij L_ij
-    cross: FloatArray | None = None  # [n] sum over j != i of K_ij l_j + k_j L_ij
-
-
-def linear_cka(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+def linear_cka(x: Array, y: Array) -> float:
     """Return the biased linear CKA, for comparison with publications only.
 
     For unrelated sets it is about ``1 / (1 + n / d)`` with ``d`` the effective dimension, so it
@@ -106,7 +47,7 @@ def linear_cka(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Returns
     -------
     float
-        In [0, 1], without unit; NaN where a side does not vary.
+        In [0, 1], without unit; NaN where, and only where, a side does not vary.
 
     Raises
     ------
@@ -124,11 +65,41 @@ def linear_cka(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     >>> round(linear_cka(x, 3 * x[:, ::-1] + 7), 12)
     1.0
     """
-    xy, xx, yy = (term.total + float(term.k @ term.l) for term in _all_terms(x, y, rows=False))
-    return xy / (math.sqrt(xx) * math.sqrt(yy)) if min(xx, yy) > 0 else math.nan
+    return biased(*sides_of(*paired(x, y, minimum=MINIMUM_ITEMS), "linear", 1.0, rows=False))
 
 
-def unbiased_hsic(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
+def rbf_cka(x: Array, y: Array, *, threshold: float = 0.5) -> float:
+    """Return the biased CKA with a Gaussian kernel, for comparison with publications only.
+
+    Parameters
+    ----------
+    x, y
+        Shapes [n, d_x] and [n, d_y], n >= 4; row ``i`` of x pairs with row ``i`` of y.
+    threshold
+        Bandwidth in units of the root of the median squared distance, of each side for itself.
+
+    Returns
+    -------
+    float
+        In [0, 1], without unit; NaN where, and only where, half of the distances within a side, or
+        more, are zero.
+
+    Raises
+    ------
+    DataError
+        Where the sides do not pair, hold NaN or infinity, or have fewer than four items.
+    UsageError
+        Where the threshold is not positive.
+
+    References
+    ----------
+    Kornblith et al. (2019), section 3, and the notebook published with it.
+    """
+    check_kernel("rbf", threshold)
+    return biased(*sides_of(*paired(x, y, minimum=MINIMUM_ITEMS), "rbf", threshold, rows=False))
+
+
+def unbiased_hsic(x: Array, y: Array) -> float:
     """Return the unbiased estimate of the Hilbert-Schmidt independence criterion, linear kernel.
 
     Parameters
@@ -151,39 +122,56 @@ def unbiased_hsic(x: npt.ArrayLike, y: npt.ArrayLike) -> float:
     Song, Smola, Gretton, Bedo and Borgwardt (2012), Feature selection via dependence maximization,
     equation 5.
     """
-    left, right = (_centred(side) for side in paired(x, y, minimum=_MINIMUM_ITEMS))
-    n = len(left)
-    if n * (left.shape[1] + right.shape[1]) < 2 * left.shape[1] * right.shape[1]:
-        terms = _terms_from_grams(_gram(left), _gram(right), rows=False)
-    else:
-        terms = _terms_from_features(left, right, rows=False)
-    return _hsic(terms) / (n * (n - 3))
+    left, right = (centred_features(side) for side in paired(x, y, minimum=MINIMUM_ITEMS))
+    n, d_x, d_y = len(left.diagonal), left.features.shape[1], right.features.shape[1]
+    in_samples = n * (d_x + d_y) < 2 * d_x * d_y
+    sums = sums_of_all(linear_gram(left), linear_gram(right)) if in_samples else sums_of_all(left, right)
+    return float(sums.hsic) / (n * (n - 3)) * left.unit**2 * right.unit**2
 
 
-def debiased_cka(x: npt.ArrayLike, y: npt.ArrayLike, *, standard_error: bool = True) -> DebiasedCka:
-    """Return linear CKA with the unbiased HSIC in its numerator and both denominators.
+def debiased_cka(
+    x: Array,
+    y: Array,
+    *,
+    kernel: Kernel = "linear",
+    threshold: float = 0.5,
+    standard_error: bool = True,
+    groups: npt.ArrayLike | None = None,
+) -> DebiasedCka:
+    """Return CKA with the unbiased HSIC in its numerator and both denominators.
 
     Parameters
     ----------
     x, y
         Shapes [n, d_x] and [n, d_y], n >= 4; row ``i`` of x pairs with row ``i`` of y.
+    kernel
+        ``"linear"``, or ``"rbf"`` for the Gaussian kernel, which needs n^2 cells for each side.
+    threshold
+        Bandwidth of the Gaussian kernel in units of the root of the median squared distance.
     standard_error
         Whether to compute the jackknife as well.
+    groups
+        Shape [n], integers or words: leave out whole groups, such as the sentences of a document,
+        because items of one group are not independent.
 
     Returns
     -------
     DebiasedCka
-        Value, standard error, jackknife values and the most influential item.
+        Value, standard error, jackknife values and the most influential item or group.
 
     Raises
     ------
     DataError
-        Where the sides do not pair, hold NaN or infinity, or have fewer than four items.
+        Where the sides do not pair, hold NaN or infinity, have fewer than four items, or there is
+        not one group label per item.
+    UsageError
+        Where the kernel is unknown or the threshold is not positive.
 
     References
     ----------
     Song et al. (2012), equation 5, for HSIC; Kornblith et al. (2019) for CKA; Efron and Stein
-    (1981), The jackknife estimate of variance, for the standard error.
+    (1981), The jackknife estimate of variance, for the standard error, and for that by groups
+    :func:`alignaudit.measure.cka_jackknife.jackknife_error`.
 
     Examples
     --------
@@ -191,11 +179,23 @@ def debiased_cka(x: npt.ArrayLike, y: npt.ArrayLike, *, standard_error: bool = T
     >>> round(debiased_cka(x, x).value, 12)
     1.0
     """
-    return _result(*_all_terms(x, y, rows=standard_error))
+    check_kernel(kernel, threshold)
+    left, right = paired(x, y, minimum=MINIMUM_ITEMS)
+    among = None if groups is None else grouped(groups, left.shape[0])
+
+    def result(left: Array, right: Array) -> tuple[DebiasedCka, bool]:
+        sides = sides_of(left, right, kernel, threshold, rows=standard_error)
+        return compared(*sides, standard_error=standard_error, groups=among)
+
+    xp = namespace(left)
+    found, cancelled = result(left, right)
+    if cancelled and left.dtype == xp.float32:
+        found, _ = result(xp.astype(left, xp.float64), xp.astype(right, xp.float64))
+    return found
 
 
 def permuted_cka(
-    x: npt.ArrayLike, y: npt.ArrayLike, generator: np.random.Generator, *, standard_error: bool = True
+    x: Array, y: Array, generator: np.random.Generator, *, standard_error: bool = True
 ) -> DebiasedCka:
     """Return the debiased CKA after the rows of y were shuffled: a control that should be near 0.
 
@@ -218,35 +218,44 @@ def permuted_cka(
     DataError
         As :func:`debiased_cka`.
     """
-    left, right = paired(x, y, minimum=_MINIMUM_ITEMS)
-    return debiased_cka(left, right[generator.permutation(len(right))], standard_error=standard_error)
+    left, right = paired(x, y, minimum=MINIMUM_ITEMS)
+    xp = namespace(right)
+    order = xp.asarray(generator.permutation(right.shape[0]), device=right.device)
+    return debiased_cka(left, xp.take(right, order, axis=0), standard_error=standard_error)
 
 
-def centred_gram(x: npt.ArrayLike) -> CentredGram:
+def centred_gram(x: Array, *, kernel: Kernel = "linear", threshold: float = 0.5) -> CentredGram:
     """Return the Gram matrix of centred features, to be used with :func:`cka_from_grams`.
 
     Parameters
     ----------
     x
         Shape [n, d], n >= 4.
+    kernel, threshold
+        As in :func:`debiased_cka`.
 
     Returns
     -------
     CentredGram
-        Takes 8 n (n + 1) bytes.
+        Takes n^2 cells in the precision of x.
 
     Raises
     ------
     DataError
         Where x is not a finite matrix of at least four rows.
+    UsageError
+        Where the kernel is unknown or the threshold is not positive.
     """
+    check_kernel(kernel, threshold)
     array = matrix(x, "x")
-    if len(array) < _MINIMUM_ITEMS:
-        raise DataError(f"{len(array)} items are too few; at least {_MINIMUM_ITEMS} are needed.")
-    return _gram(_centred(array))
+    if array.shape[0] < MINIMUM_ITEMS:
+        raise DataError(f"{array.shape[0]} items are too few; at least {MINIMUM_ITEMS} are needed.")
+    return gram_of(array, kernel, threshold)
 
 
-def cka_from_grams(x: CentredGram, y: CentredGram, *, standard_error: bool = True) -> DebiasedCka:
+def cka_from_grams(
+    x: CentredGram, y: CentredGram, *, standard_error: bool = True, groups: npt.ArrayLike | None = None
+) -> DebiasedCka:
     """Return :func:`debiased_cka` of two sides whose Gram matrices are at hand.
 
     Parameters
@@ -255,123 +264,21 @@ def cka_from_grams(x: CentredGram, y: CentredGram, *, standard_error: bool = Tru
         Gram matrices over the same n items in the same order.
     standard_error
         Whether to compute the jackknife as well.
+    groups
+        As in :func:`debiased_cka`.
 
     Returns
     -------
     DebiasedCka
-        Equal to the one from the features, in O(n^2) operations.
+        Equal to the one from the features, in O(n^2) operations; float32 is not left for float64.
 
     Raises
     ------
     DataError
         Where the numbers of items differ.
     """
-    if len(x.diagonal) != len(y.diagonal):
-        raise DataError(f"The Gram matrices hold {len(x.diagonal)} and {len(y.diagonal)} items.")
-    return _result(*(_terms_from_grams(a, b, rows=standard_error) for a, b in ((x, y), (x, x), (y, y))))
-
-
-def _centred(array: npt.NDArray[np.floating]) -> FloatArray:
-    """Return features minus their mean in float64, exactly zero where a column is constant."""
-    shifted = array.astype(np.float64)
-    shifted -= shifted[0].copy()
-    shifted -= shifted.mean(axis=0)
-    return shifted
-
-
-def _gram(features: FloatArray) -> CentredGram:
-    products: FloatArray = features @ features.T
-    diagonal = products.diagonal().copy()
-    np.fill_diagonal(products, 0.0)
-    return CentredGram(products, diagonal)
-
-
-def _all_terms(x: npt.ArrayLike, y: npt.ArrayLike, *, rows: bool) -> tuple[_Terms, _Terms, _Terms]:
-    """Return the terms of (x, y), (x, x) and (y, y), from the space that takes fewer operations."""
-    left, right = (_centred(side) for side in paired(x, y, minimum=_MINIMUM_ITEMS))
-    n, d_x, d_y = len(left), left.shape[1], right.shape[1]
-    # Multiplications; the product of a matrix with its own transpose costs half.
-    sample_space = n * (d_x + d_y) / 2
-    feature_space = d_x * d_y + (d_x**2 + d_y**2) / 2 + rows * (d_x * d_y + d_x**2 + d_y**2)
-    if sample_space < feature_space:
-        gram_x, gram_y = _gram(left), _gram(right)
-        return (
-            _terms_from_grams(gram_x, gram_y, rows=rows),
-            _terms_from_grams(gram_x, gram_x, rows=rows),
-            _terms_from_grams(gram_y, gram_y, rows=rows),
-        )
-    return (
-        _terms_from_features(left, right, rows=rows),
-        _terms_from_features(left, left, rows=rows),
-        _terms_from_features(right, right, rows=rows),
-    )
-
-
-def _terms_from_grams(x: CentredGram, y: CentredGram, *, rows: bool) -> _Terms:
-    k, l = x.diagonal, y.diagonal  # noqa: E741
-    row_products = np.vecdot(x.off_diagonal, y.off_diagonal)
-    total = float(row_products.sum())
-    if not rows:
-        return _Terms(k, l, total)
-    return _Terms(k, l, total, row_products, x.off_diagonal @ l + y.off_diagonal @ k)
-
-
-def _terms_from_features(x: FloatArray, y: FloatArray, *, rows: bool) -> _Terms:
-    k, l = np.vecdot(x, x), np.vecdot(y, y)  # noqa: E741
-    covariance = x.T @ y
-    if not rows:
-        return _Terms(k, l, float(np.vdot(covariance, covariance) - k @ l))
-    row_products = np.vecdot(x @ covariance, y) - k * l
-    cross = x @ (x.T @ l) + y @ (y.T @ k) - 2 * k * l
-    return _Terms(k, l, float(row_products.sum()), row_products, cross)
-
-
-def _hsic(terms: _Terms) -> float:
-    """Return n (n - 3) times the unbiased HSIC (Song et al. 2012, equation 5, for centred features)."""
-    n = len(terms.k)
-    means = float(terms.k.sum() * terms.l.sum()) / ((n - 1) * (n - 2))
-    return terms.total + means - 2 * float(terms.k @ terms.l) / (n - 2)
-
-
-def _hsic_without_each(terms: _Terms) -> FloatArray:
-    """Return, for every item, m (m - 3) times the unbiased HSIC of the other m = n - 1; shape [n].
-
-    Equation 5 does not care where the origin lies, so the features stay centred on all items; the
-    off-diagonal row sums of K are then ``-k``, and without item ``i`` they are ``-k_j - K_ij``.
-    """
-    assert terms.rows is not None
-    assert terms.cross is not None
-    m = len(terms.k) - 1
-    kl = terms.k * terms.l
-    total = terms.total - 2 * terms.rows
-    means = (terms.k.sum() - 2 * terms.k) * (terms.l.sum() - 2 * terms.l) / ((m - 1) * (m - 2))
-    between = kl.sum() - kl + terms.cross + terms.rows
-    return total + means - 2 * between / (m - 2)
-
-
-def _result(xy: _Terms, xx: _Terms, yy: _Terms) -> DebiasedCka:
-    n = len(xy.k)
-    floors = [_RESOLUTION * (side.total + float(side.k @ side.k)) for side in (xx, yy)]
-    hsic_x, hsic_y = _hsic(xx), _hsic(yy)
-    flat = [name for name, h, low in (("x", hsic_x, floors[0]), ("y", hsic_y, floors[1])) if h <= low]
-    empty = np.empty(0)
-    if flat:
-        reason = f"The unbiased HSIC of {' and '.join(flat)} with itself is not positive."
-        return DebiasedCka(math.nan, math.nan, n, -1, empty, reason)
-    value = _hsic(xy) / (math.sqrt(hsic_x) * math.sqrt(hsic_y))
-    if xy.rows is None:
-        return DebiasedCka(value, math.nan, n, -1, empty)
-    if n == _MINIMUM_ITEMS:
-        reason = "The jackknife needs five items."
-        return DebiasedCka(value, math.nan, n, -1, np.full(n, np.nan), reason)
-    without_x, without_y = _hsic_without_each(xx), _hsic_without_each(yy)
-    usable = (without_x > floors[0]) & (without_y > floors[1])
-    scale_x, scale_y = (np.sqrt(np.where(usable, side, np.nan)) for side in (without_x, without_y))
-    jackknife = _hsic_without_each(xy) / (scale_x * scale_y)
-    if not usable.all():
-        item = int(np.argmin(usable))
-        reason = f"A side does not vary, or cannot be told from one that does not, without item {item}."
-        return DebiasedCka(value, math.nan, n, item, jackknife, reason)
-    deviations = jackknife - jackknife.mean()
-    error = math.sqrt((n - 1) / n * float(deviations @ deviations))
-    return DebiasedCka(value, error, n, int(np.argmax(np.abs(deviations))), jackknife)
+    n = len(x.diagonal)
+    if n != len(y.diagonal):
+        raise DataError(f"The Gram matrices hold {n} and {len(y.diagonal)} items.")
+    among = None if groups is None else grouped(groups, n)
+    return compared(x, y, standard_error=standard_error, groups=among)[0]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from alignaudit.core.tables import CONTRACTS, validate
+from alignaudit.core.contracts import CONTRACTS
+from alignaudit.core.tables import validate
 
 __all__ = ["FRACTIONS", "Primary", "ReportInput"]
 

@@ -11,10 +11,11 @@ import pandas as pd
 
 from alignaudit.analysis.plan import load_plan
 from alignaudit.analysis.study import chosen_schedules, compare
+from alignaudit.core.contracts import CONTRACTS
 from alignaudit.core.layout import RunFolder, find_run_folder
 from alignaudit.core.plan import StudyPlan, read_plan
 from alignaudit.core.store import Store
-from alignaudit.core.tables import CONTRACTS, content_hash, read_table
+from alignaudit.core.tables import content_hash, read_table
 from alignaudit.report.build import FORMATS, ReportFiles, write_report
 from alignaudit.report.source import ReportInput
 

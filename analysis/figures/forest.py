@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 from alignaudit import compare
+from alignaudit.core.contracts import CONTRACTS
 from alignaudit.core.layout import find_run_folder
 from alignaudit.core.plan import read_plan
-from alignaudit.core.tables import CONTRACTS, read_table
+from alignaudit.core.tables import read_table
 from alignaudit.report.export import fitted, render, static_svg
 from alignaudit.report.figure import forest
 from alignaudit.report.source import ReportInput

@@ -9,8 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from alignaudit.analysis.plan import primary_layer
+from alignaudit.core.contracts import ALIGNMENT, CONTROLS
 from alignaudit.core.layout import find_run_folder
-from alignaudit.core.tables import ALIGNMENT, CONTROLS, read_table
+from alignaudit.core.tables import read_table
 
 
 def main(study: str, layer: int | None = None) -> None:

@@ -13,7 +13,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from alignaudit.core.tables import CONTRACTS, validate
+from alignaudit.core.contracts import CONTRACTS
+from alignaudit.core.tables import validate
 
 LANGUAGES = ("dv", "fv", "gv", "rv")
 TASKS = ("nli", "qa")
@@ -95,14 +96,16 @@ def _measured(
                 for metric, factor in (("accuracy", 1.0), ("margin", 0.5), ("cka_debiased", 0.8)):
                     rows["alignment"].append(
                         {**cell, "language": language, "layer": layer, "direction": direction,
-                         "metric": metric, "value": factor * value, "standard_error": 0.01, "n": 100}
+                         "metric": metric, "value": factor * value, "standard_error": 0.01, "n": 100,
+                         "note": ""}
                     )  # fmt: skip
         for item in range(items):
             right = float(rng.random() < value)
             rows["items"].append(
                 {**cell, "language": language, "layer": 2, "item": item, "margin": value,
                  "foreign_to_english_correct": right, "english_to_foreign_correct": right,
-                 "foreign_to_english_rank": 1.0, "english_to_foreign_rank": 1.0}
+                 "foreign_to_english_rank": 1.0, "english_to_foreign_rank": 1.0, "english": item,
+                 "foreign_to_english_prediction": item, "english_to_foreign_prediction": item}
             )  # fmt: skip
 
 

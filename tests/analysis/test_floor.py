@@ -6,7 +6,8 @@ import pandas as pd
 
 from alignaudit.analysis.collect import build_grid
 from alignaudit.analysis.floor import floor_notes
-from alignaudit.core.tables import CONTRACTS, DIRECTIONS, validate
+from alignaudit.core.contracts import CONTRACTS, DIRECTIONS
+from alignaudit.core.tables import validate
 
 CELL = {"metric": "accuracy", "layer": 2, "pooling": "mean", "centred": True}
 
@@ -14,7 +15,7 @@ CELL = {"metric": "accuracy", "layer": 2, "pooling": "mean", "centred": True}
 def with_untrained(tables, value: dict[str, float]):
     rows = [
         {"control": "untrained", "checkpoint": checkpoint, "language": language, "direction": direction,
-         **CELL, "value": level, "standard_error": 0.0, "n": 8}
+         **CELL, "value": level, "standard_error": 0.0, "n": 8, "note": ""}
         for checkpoint in ("c1", "c2")
         for language, level in value.items()
         for direction in DIRECTIONS

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from alignaudit.analysis.plan import AnalysisPlan, load_plan, primary_layer
+from alignaudit.analysis.plan import AnalysisPlan, load_plan
+from alignaudit.core.specification import primary_layer
 from alignaudit.errors import StudyError
 
 SOURCE = Path(__file__).parents[2] / "analysis" / "plans" / "primary.toml"

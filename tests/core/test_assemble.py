@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 from alignaudit.core.assemble import assemble_tables, write_tables
+from alignaudit.core.contracts import CONTRACTS, DIRECTIONS
 from alignaudit.core.plan import PlannedRun, Stage, StudyPlan, Yield
 from alignaudit.core.store import Store, check_folder
-from alignaudit.core.tables import CONTRACTS, DIRECTIONS, read_table
+from alignaudit.core.tables import read_table
 from alignaudit.errors import DamagedRecordError
 
 ARMS = ("sequential", "concurrent")
@@ -52,16 +53,35 @@ PLAN = StudyPlan(
 )
 
 CELL = {"language": "ita", "layer": 0, "pooling": "mean", "centred": True}
-DIRECTED = {**CELL, "direction": "foreign_to_english", "metric": "accuracy", "standard_error": 0.1, "n": 4}
+DIRECTED = {
+    **CELL,
+    "direction": "foreign_to_english",
+    "metric": "accuracy",
+    "standard_error": 0.1,
+    "n": 4,
+    "note": "",
+}
 ITEM = {f"{way}_{what}": 1.0 for way in DIRECTIONS for what in ("correct", "rank")}
+ITEM |= {f"{way}_prediction": 0 for way in DIRECTIONS} | {"english": 7}
 SCORE = {"task": "a", "role": "intermediate", "update": 20, "split": "dev", "language": "en", "n": 8}
 
 
-def measured(value: float):
+NOISE = {"perturbation": "typos", "severity": 0.1}
+
+
+def measured(value: float, *, noisy: bool = False):
     def write(folder: Path) -> None:
         pd.DataFrame([{**DIRECTED, "value": value}]).to_parquet(folder / "alignment.parquet")
         rows = [{**CELL, "item": item, **ITEM, "margin": value} for item in range(4)]
         pd.DataFrame(rows).to_parquet(folder / "items.parquet")
+        if noisy:
+            reach = {"character_error_rate": 0.1, "changed_share": 1.0, "reach_note": ""}
+            metric = {**DIRECTED, **NOISE, **reach, "value": value}
+            pd.DataFrame([metric]).to_parquet(folder / "perturbed.parquet")
+            cell = {name: CELL[name] for name in ("language", "layer", "pooling")}
+            correct = {f"{way}_correct": 1.0 for way in DIRECTIONS}
+            pair = {**cell, **NOISE, **correct, "item": 0, "character_error_rate": 0.1}
+            pd.DataFrame([pair]).to_parquet(folder / "perturbed_items.parquet")
 
     return write
 
@@ -92,7 +112,7 @@ def store(tmp_path) -> Store:
     words = {"temporal_segregation": 1.0, "switch_rate": 0.05, "last_task": "b"}
     for arm, value in zip(ARMS, (0.3, 0.4), strict=True):
         commit(store, arm, trained(value), **facts, descriptors=words)
-    commit(store, "sequential-m", measured(0.5))
+    commit(store, "sequential-m", measured(0.5, noisy=True))
     return store
 
 
@@ -104,7 +124,14 @@ def test_the_tables_hold_what_is_finished(store):
         "items": 8,
         "scores": 2,
         "controls": 1,
+        "perturbed": 1,
+        "perturbed_items": 1,
     }
+    assert tables["perturbed"].loc[0, ["run", "perturbation", "severity"]].to_list() == [
+        "c1-sequential-s1",
+        "typos",
+        0.1,
+    ]
 
 
 def test_rows_carry_whose_they_are(store):
@@ -146,7 +173,7 @@ def test_a_run_says_how_far_it_came(store):
 
 def test_nothing_finished_gives_the_planned_runs_and_empty_tables(tmp_path):
     tables = assemble_tables(PLAN, Store(tmp_path / "empty"))
-    assert [len(tables[name]) for name in CONTRACTS] == [2, 0, 0, 0, 0]
+    assert [len(tables[name]) for name in CONTRACTS] == [2, 0, 0, 0, 0, 0, 0]
     assert list(tables["runs"]["stages_done"]) == [0, 0]
     assert list(tables["runs"]["plan_hash"]) == ["", ""]
     assert tables["runs"]["switch_rate"].isna().all()
@@ -191,7 +218,7 @@ def test_the_tables_are_written_with_twins_and_sums(store, tmp_path):
         write_tables(tables, tmp_path / "trial" / "tables")
     check_folder(tmp_path / "trial" / "tables")
     names = {path.name for path in (tmp_path / "trial" / "tables").iterdir()}
-    twins = {f"{name}.csv" for name in CONTRACTS if name != "items"}
+    twins = {f"{name}.csv" for name in CONTRACTS if "items" not in name}
     assert names == {f"{name}.parquet" for name in CONTRACTS} | twins | {"manifest.json"}
     assert [path.name for path in (tmp_path / "trial").iterdir()] == ["tables"]
     for name, contract in CONTRACTS.items():

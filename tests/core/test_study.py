@@ -98,8 +98,10 @@ def candidates(value: Any) -> list[Any]:
         return [value + 1]
     if isinstance(value, float):
         return [value * 0.5 + 0.01]
+    if isinstance(value, dict):
+        return [{"typos": (0.1,)}]
     if isinstance(value, tuple):
-        return [value[::-1], value[:1], tuple(item * 0.5 for item in value if isinstance(item, float))]
+        return [value[::-1], value[:1], ("mean", "max"), tuple(item * 0.5 for item in value if isinstance(item, float))]
     return [*WORDS, 3, ("nli", "qa")]
 
 

@@ -25,8 +25,9 @@ from alignaudit.core.store import Store
 from alignaudit.core.study import Schedule, load_study
 from alignaudit.core.tables import content_hash
 from alignaudit.errors import DamagedRecordError, DataError, SetupError, StudyError
+from alignaudit.experiment.context import Context
 from alignaudit.experiment.engine import Machine, repair, run_plan
-from alignaudit.experiment.execute import Context, execute
+from alignaudit.experiment.execute import execute
 from alignaudit.experiment.model import save_encoder
 from alignaudit.experiment.run import prepare_run, run_seeds
 from alignaudit.experiment.stages import draw_plan

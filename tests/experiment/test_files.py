@@ -10,35 +10,9 @@ import pytest
 from alignaudit.errors import DataError
 from alignaudit.experiment.files import (
     FOLDER_TASKS,
-    parallel_languages,
     read_conllu,
     read_lines,
-    read_parallel,
 )
-
-
-def write_pair(folder, code, foreign, english):
-    (folder / f"tatoeba.{code}-eng.{code}").write_text("\n".join(foreign) + "\n", encoding="utf-8")
-    (folder / f"tatoeba.{code}-eng.eng").write_text("\n".join(english) + "\n", encoding="utf-8")
-
-
-def test_both_layouts_are_read(tmp_path):
-    tatoeba, ntrex = tmp_path / "tatoeba", tmp_path / "ntrex"
-    tatoeba.mkdir()
-    ntrex.mkdir()
-    write_pair(tatoeba, "deu", list("abcd"), list("efgh"))
-    for code, text in (("eng", "efghm"), ("fra", "ijkln")):
-        (ntrex / f"{code}.txt").write_text("\n".join(text) + "\n")
-    assert parallel_languages(tatoeba) == ("deu",)
-    assert parallel_languages(ntrex) == ("fra",)
-    assert read_parallel(tatoeba, "deu").english == tuple("efgh")
-    assert read_parallel(ntrex, "fra", limit=4).foreign == tuple("ijkl")
-
-
-def test_a_limit_below_four_is_refused(tmp_path):
-    write_pair(tmp_path, "deu", list("abcde"), list("efghi"))
-    with pytest.raises(DataError, match="3 sentence pairs; at least 4"):
-        read_parallel(tmp_path, "deu", limit=3)
 
 
 def test_unusual_line_separators_do_not_split_a_line(tmp_path):
@@ -46,32 +20,6 @@ def test_unusual_line_separators_do_not_split_a_line(tmp_path):
     path = tmp_path / "x.txt"
     path.write_bytes("a\u2028b\x0cc\r\nd\n".encode())
     assert read_lines(path) == ["a\u2028b\x0cc", "d"]
-
-
-@pytest.mark.parametrize(
-    ("foreign", "english", "message"),
-    [
-        ("abcd", "efg", r"4 lines, but tatoeba\.xxx-eng\.eng has 3"),
-        ("abc", "efg", "3 sentence pairs; at least 4"),
-        (["a", "", "c", "d"], "efgh", r"line 2: a blank line"),
-    ],
-)
-def test_bad_pairs_are_refused(tmp_path, foreign, english, message):
-    write_pair(tmp_path, "xxx", list(foreign), list(english))
-    with pytest.raises(DataError, match=message):
-        read_parallel(tmp_path, "xxx")
-
-
-def test_text_that_is_not_utf8_is_refused(tmp_path):
-    write_pair(tmp_path, "xxx", list("abcd"), list("efgh"))
-    (tmp_path / "tatoeba.xxx-eng.xxx").write_bytes(b"\xff\xfe\n" * 4)
-    with pytest.raises(DataError, match="not UTF-8"):
-        read_parallel(tmp_path, "xxx")
-
-
-def test_a_folder_without_pairs_says_what_it_expected(tmp_path):
-    with pytest.raises(DataError, match="no parallel text found"):
-        parallel_languages(tmp_path)
 
 
 CONLLU = """\
@@ -150,7 +98,3 @@ def test_the_real_files_are_read_whole(real_data):
         "tr": 1000,
         "zh": 1000,
     }
-    tatoeba = real_data / "tatoeba"
-    assert len(parallel_languages(tatoeba)) == 112
-    assert len(read_parallel(tatoeba, "jav").foreign) == 205
-    assert {len(read_parallel(real_data / "ntrex", code).foreign) for code in ("cmn", "deu")} == {1997}

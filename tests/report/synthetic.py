@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from alignaudit.core import contracts as core_contracts
 from alignaudit.core import language as core_language
 from alignaudit.core import tables as core_tables
 from alignaudit.report.source import ReportInput
@@ -56,7 +57,7 @@ def synthetic(
         scores.loc[(scores["run"] == "c1-sequential-s0") & (scores["task"] == "qa"), "value"] = np.nan
     frames = {"runs": runs, "alignment": alignment, "scores": scores, "controls": controls}
     checked = {
-        name: core_tables.validate(frame, core_tables.CONTRACTS[name]) for name, frame in frames.items()
+        name: core_tables.validate(frame, core_contracts.CONTRACTS[name]) for name, frame in frames.items()
     }
     return ReportInput(
         study={
@@ -137,7 +138,7 @@ def _alignment(
             for layer in range(layers):
                 height = 1 - 0.5 * ((layer - 0.6 * layers) / layers) ** 2 * 4
                 base = np.clip(ease[code] * max(height, 0.15) + shift[unit["arm"]] + mood + local, 0.01, 0.99)
-                for direction in core_tables.DIRECTIONS:
+                for direction in core_contracts.DIRECTIONS:
                     for metric, value in (("accuracy", base), ("cka_debiased", 0.15 + 0.75 * base)):
                         rows.append(
                             unit
@@ -148,9 +149,10 @@ def _alignment(
                                 "direction": direction,
                                 "centred": True,
                                 "metric": metric,
-                                "value": value + (0.01 if direction == core_tables.DIRECTIONS[0] else 0),
+                                "value": value + (0.01 if direction == core_contracts.DIRECTIONS[0] else 0),
                                 "standard_error": 0.01,
                                 "n": 400,
+                                "note": "",
                             }
                         )
     return pd.DataFrame(rows)
@@ -225,8 +227,9 @@ def _controls(rng: np.random.Generator, languages: list[str], layers: int) -> pd
                         "value": level * (1 + 0.3 * rng.random()),
                         "standard_error": 0.01,
                         "n": 400,
+                        "note": "",
                     }
-                    for direction in core_tables.DIRECTIONS
+                    for direction in core_contracts.DIRECTIONS
                 ]
     return pd.DataFrame(rows)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from alignaudit.core.tables import CONTRACTS
+from alignaudit.core.contracts import CONTRACTS
 from alignaudit.report.figure.base import Figure, common_languages, missing_sentence
 from alignaudit.report.figure.catalogue import FIGURES, draw_all
 from alignaudit.report.source import ReportInput

@@ -15,7 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from alignaudit.core.tables import CONTRACTS
+from alignaudit.core.contracts import CONTRACTS
 from alignaudit.report.build import ReportFiles
 from alignaudit.report.export import fitted
 from alignaudit.report.figure.catalogue import FIGURES, Gallery, draw_all

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from alignaudit.core.tables import CONTRACTS
+from alignaudit.core.contracts import CONTRACTS
 from alignaudit.report.methods import methods
 from alignaudit.report.sentence import effect, estimand_sentence, number, p_text, signed
 from alignaudit.report.source import ReportInput

@@ -1,0 +1,94 @@
+"""The stages that measure: a checkpoint, its untrained control, and the model-free baselines."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import torch
+
+from alignaudit.core.plan import Stage
+from alignaudit.core.rng import stream_seed
+from alignaudit.core.specification import primary_layer
+from alignaudit.core.study import Measures
+from alignaudit.errors import InterruptedRunError
+from alignaudit.experiment.alignment import chance_rows, measure_encoder, ngram_rows
+from alignaudit.experiment.context import Context, Outcome, encoder_source
+from alignaudit.experiment.data import open_source
+from alignaudit.experiment.embeddings import REFERENCE_FILE, PrimaryVectors, StoredReference
+from alignaudit.experiment.model import block_count, build_encoder, load_config, load_encoder, load_tokenizer
+
+__all__ = ["run_baselines", "run_measure", "run_untrained"]
+
+
+def run_measure(stage: Stage, context: Context) -> Outcome:
+    """Measure a checkpoint; return its record and what writes its tables."""
+    source = encoder_source(stage, context)
+    return _measured(stage, context, load_encoder(source), source)
+
+
+def run_untrained(stage: Stage, context: Context) -> Outcome:
+    """Measure an encoder of the same architecture with random weights; return as :func:`run_measure`."""
+    source = encoder_source(stage, context)
+    seed = stream_seed(0, "untrained_control")
+    return _measured(stage, context, build_encoder(load_config(source), seed), source)
+
+
+def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: str) -> Outcome:
+    config = stage.config
+    device = torch.device(context.device)
+    languages = tuple(config["languages"])
+    settings = Measures.model_validate(config["measure"], strict=False)
+    done: list[str] = []
+
+    def progress(language: str) -> None:
+        done.append(language)
+        if context.progress:
+            context.progress(len(done), len(languages), float("nan"))
+        if context.stop and context.stop():
+            raise InterruptedRunError(f"stopped after {len(done)} of {len(languages)} languages.")
+
+    recorder = None
+    if config.get("shuffled"):  # the pretrained checkpoint: what others are compared with
+        layer = primary_layer(block_count(encoder))
+        recorder = PrimaryVectors(layer, settings.poolings[0])
+    reference = None
+    if before := config.get("reference"):
+        context.store.verify(before, {REFERENCE_FILE})
+        reference = StoredReference(context.store.folder(before) / REFERENCE_FILE, device)
+    tables = measure_encoder(
+        encoder.to(device),
+        load_tokenizer(source),
+        open_source(context.data).parallel(languages),
+        settings,
+        device=device,
+        shuffle_seed=0 if config.get("shuffled") else None,
+        reference=reference,
+        recorder=recorder,
+        progress=progress,
+    )
+
+    def write(folder: Path) -> None:
+        tables.alignment.to_parquet(folder / "alignment.parquet", index=False)
+        tables.items.to_parquet(folder / "items.parquet", index=False)
+        if len(tables.shuffled):
+            tables.shuffled.to_parquet(folder / "shuffled_pairs.parquet", index=False)
+        if len(tables.perturbed):
+            tables.perturbed.to_parquet(folder / "perturbed.parquet", index=False)
+            tables.perturbed_items.to_parquet(folder / "perturbed_items.parquet", index=False)
+        if recorder:
+            recorder.save(folder / REFERENCE_FILE)
+
+    return {"seconds": tables.seconds, "sentences_encoded": tables.encoded}, write
+
+
+def run_baselines(stage: Stage, context: Context) -> Outcome:
+    """Measure chance and the character n-gram baseline; return as :func:`run_measure`."""
+    texts = list(open_source(context.data).parallel(tuple(stage.config["languages"])))
+    chance, ngram = pd.DataFrame(chance_rows(texts)), pd.DataFrame(ngram_rows(texts, stage.config["pool"]))
+
+    def write(folder: Path) -> None:
+        chance.to_parquet(folder / "chance.parquet", index=False)
+        ngram.to_parquet(folder / "character_ngram.parquet", index=False)
+
+    return {}, write
