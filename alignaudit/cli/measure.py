@@ -27,7 +27,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="FOLDER",
-        help="parallel text (Tatoeba, NTREX, XQuAD, pair files, TSV) or mining sets (BUCC)",
+        help="parallel text (Tatoeba, NTREX, XQuAD, pairs, TSV), mining sets (BUCC), questions (BMLAMA)",
     )
     parser.add_argument("--languages", nargs="+", metavar="CODE", help="ISO 639-3 or 639-1 (default: all)")
     parser.add_argument(
@@ -104,7 +104,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             progress=bar.finish,
         )
     console.say(_time_split(found.seconds))
-    rows = found.mining if len(found.mining) else found.alignment
+    rows = next((frame for frame in (found.mining, found.consistency) if len(frame)), found.alignment)
     for path, frame in ((arguments.out, rows), (arguments.items, found.items)):
         if path:
             atomic_text(Path(path), frame.to_csv(index=False, lineterminator="\n"))
@@ -141,6 +141,7 @@ def _json(found: Measurement, presets: list[str], encoder: str) -> dict[str, Any
         "presets": {name: _records(found.preset(name)) for name in shown},
         "perturbed": _records(found.perturbed),
         "mining": _records(found.mining),
+        "consistency": _records(found.consistency),
     }
 
 
@@ -160,6 +161,8 @@ def _tables(found: Measurement, presets: list[str], encoder: str) -> list[str]:
 
     if len(found.mining):
         return [_mining_table(found.mining, encoder)]
+    if len(found.consistency):
+        return [_consistency_table(found.consistency, encoder)]
     tables = []
     for name in presets:
         chosen, rows = PRESETS[name], found.preset(name)
@@ -262,4 +265,30 @@ def _mining_table(frame: pd.DataFrame, encoder: str) -> str:
     ]
     title = f"{encoder}, layer {int(rows['layer'].max())}: mining, threshold tuned on dev, in %"
     headings = ["language", "pooling", "margin", "F1", "precision", "recall", "oracle F1", "gold pairs"]
+    return f"{title}\n\n{text_table(headings, lines)}"
+
+
+def _consistency_table(frame: pd.DataFrame, encoder: str) -> str:
+    lines = [
+        [
+            str(row["language"]),
+            str(row["other_language"]),
+            f"{row['rankc']:.3f}",
+            f"{row['rankc_corrected']:.3f} ± {row['corrected_standard_error']:.3f}",
+            f"{100 * row['accuracy']:.1f}",
+            f"{100 * row['other_accuracy']:.1f}",
+            str(row["n"]),
+        ]
+        for row in frame.to_dict(orient="records")
+    ]
+    headings = [
+        "language",
+        "with",
+        "RankC",
+        "chance-corrected ± SE",
+        "accuracy %",
+        "of the other %",
+        "questions",
+    ]
+    title = f"{encoder}: consistency of knowledge between languages (RankC, softmax weights)"
     return f"{title}\n\n{text_table(headings, lines)}"

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from alignaudit.errors import DataError, did_you_mean
 from alignaudit.experiment.files import read_lines
 
-__all__ = ["MASK", "BmlamaLanguage", "BmlamaRow", "read_bmlama", "read_bmlama_folder"]
+__all__ = ["MASK", "BmlamaLanguage", "BmlamaRow", "is_bmlama_folder", "read_bmlama", "read_bmlama_folder"]
 
 MASK = "<mask>"
 _HEADER = "Prompt Ans Candidate Ans Subject"
@@ -87,6 +87,15 @@ class BmlamaLanguage:
         the rows stay; an accuracy must leave them out.
         """
         return sum(not set(row.answers) <= set(row.candidates) for row in self.rows)
+
+
+def is_bmlama_folder(folder: Path) -> bool:
+    """Return whether a folder holds questions in BMLAMA's format: a TSV file with its header."""
+    for path in sorted(folder.glob("*.tsv"))[:1]:
+        with path.open("rb") as file:
+            header = file.readline().decode("utf-8-sig", errors="replace")
+        return " ".join(header.split()) == _HEADER
+    return False
 
 
 def read_bmlama(path: Path) -> BmlamaLanguage:

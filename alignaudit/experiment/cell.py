@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +14,7 @@ from alignaudit.core.contracts import DIRECTIONS
 from alignaudit.core.example import ParallelText
 from alignaudit.errors import DataError
 from alignaudit.measure.arrays import Array, FloatArray, IntArray
-from alignaudit.measure.cka import debiased_cka, linear_cka
+from alignaudit.measure.cka import debiased_cka
 from alignaudit.measure.cluster import clustered_means
 from alignaudit.measure.geometry import language_gap
 from alignaudit.measure.hubness import hub_penalised_f1, hubness
@@ -87,7 +88,8 @@ def cell_rows(
     rows: list[dict[str, Any]] = []
     cka = debiased_cka(x, y, groups=pairs.documents)
     rows += both_directions("cka_debiased", True, cka.value, cka.standard_error, cka.reason)
-    rows += both_directions("cka_biased", True, linear_cka(x, y), note=cka.reason)
+    flat = cka.reason if math.isnan(cka.biased) else ""
+    rows += both_directions("cka_biased", True, cka.biased, note=flat)
     gap = language_gap(x, y)
     rows += both_directions("language_gap", False, gap.value, gap.standard_error, gap.reason)
     found = {}

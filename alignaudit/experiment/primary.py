@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -67,12 +68,10 @@ def primary_rows(
         yield from item_rows(items, pairs, direction=direction, centred=True)
     for side, vectors in (("foreign", x), ("english", y)):
         shape = isotropy(vectors)
-        yield from both_directions(
-            f"mean_cosine_{side}", False, shape.mean_cosine, shape.standard_error, shape.reason
-        )
-        yield from both_directions(
-            f"effective_dimension_{side}", True, shape.corrected_effective_dimension, note=shape.reason
-        )
+        yield from both_directions(f"mean_cosine_{side}", False, shape.mean_cosine, shape.standard_error)
+        dimension = shape.corrected_effective_dimension
+        note = shape.reason if math.isnan(dimension) else ""
+        yield from both_directions(f"effective_dimension_{side}", True, dimension, note=note)
 
 
 def reference_rows(

@@ -18,13 +18,15 @@ from alignaudit.core.specification import POOLINGS, PRESETS, Specification, prim
 from alignaudit.core.study import Measures
 from alignaudit.errors import UsageError, did_you_mean
 from alignaudit.experiment.alignment import AlignmentTables, measure_encoder
+from alignaudit.experiment.bmlama import is_bmlama_folder
 from alignaudit.experiment.embeddings import EmbeddingFolder, EncoderReference
 from alignaudit.experiment.encode import SentenceEncoder
 from alignaudit.experiment.engine import find_machine
+from alignaudit.experiment.knowledge import measure_knowledge
 from alignaudit.experiment.language_codes import match_languages
 from alignaudit.experiment.mine import mine_encoder
 from alignaudit.experiment.mining import is_mining_folder, mining_languages
-from alignaudit.experiment.model import block_count, load_encoder, load_tokenizer
+from alignaudit.experiment.model import block_count, load_config, load_encoder, load_tokenizer
 from alignaudit.experiment.parallel import parallel_languages, read_parallel
 from alignaudit.experiment.perturbed import check_perturbations
 
@@ -47,6 +49,8 @@ class Measurement:
         The same with perturbed foreign sentences; empty unless asked for.
     mining
         Precision, recall and F1 of mining, for a folder in BUCC's layout; the others are then empty.
+    consistency
+        RankC of every two languages, for a folder in BMLAMA's format; the others are then empty.
     depth
         Number of blocks of the encoder.
     seconds
@@ -58,6 +62,7 @@ class Measurement:
     perturbed: pd.DataFrame
     perturbed_items: pd.DataFrame
     mining: pd.DataFrame
+    consistency: pd.DataFrame
     depth: int
     seconds: dict[str, float]
 
@@ -100,7 +105,7 @@ def measured_languages(data: str | Path, languages: Sequence[str] | None = None)
     Parameters
     ----------
     data
-        Folder of parallel text, or of mining sets.
+        Folder of parallel text, mining sets or questions.
     languages
         ISO 639-3 or 639-1 codes; all of the folder's by default.
 
@@ -110,7 +115,12 @@ def measured_languages(data: str | Path, languages: Sequence[str] | None = None)
         If the folder holds no parallel text or lacks a language.
     """
     folder = Path(data)
-    known = mining_languages(folder) if is_mining_folder(folder) else parallel_languages(folder)
+    if is_mining_folder(folder):
+        known = mining_languages(folder)
+    elif is_bmlama_folder(folder):
+        known = tuple(sorted(path.stem for path in folder.glob("*.tsv")))
+    else:
+        known = parallel_languages(folder)
     return match_languages(languages, known, str(folder))
 
 
@@ -136,7 +146,8 @@ def measure(
         Folder, Hub name or ``package:`` name.
     data
         Folder of parallel text in one of the layouts of
-        :func:`alignaudit.experiment.parallel.parallel_languages`, or of mining sets as BUCC has them.
+        :func:`alignaudit.experiment.parallel.parallel_languages`, of mining sets as BUCC has
+        them, or of questions as BMLAMA has them.
     languages
         ISO 639-3 or 639-1 codes; all of the folder's by default.
     presets
@@ -180,6 +191,14 @@ def measure(
     if mining := is_mining_folder(Path(data)):
         _refuse_for_mining(settings, limit, reference, keep_embeddings)
     place = torch.device(find_machine(device, 1).devices[0])
+    none = pd.DataFrame()
+    if is_bmlama_folder(Path(data)):
+        size = (settings or Measures()).batch_size
+        consistency, seconds = measure_knowledge(
+            str(encoder), Path(data), codes, batch_size=size, device=place, progress=progress
+        )
+        depth = int(load_config(str(encoder)).num_hidden_layers)
+        return Measurement(none, none, none, none, none, consistency, depth, seconds)
     model, tokenizer = load_encoder(str(encoder)).to(place), load_tokenizer(str(encoder))
     depth = block_count(model)
     used = settings or Measures()
@@ -189,8 +208,7 @@ def measure(
     layers = sorted({layer for preset in chosen for layer in preset.layers(depth)})
     if mining:
         mined, seconds = mine_encoder(model, tokenizer, Path(data), codes, used, layers, place, progress)
-        none = pd.DataFrame()
-        return Measurement(none, none, none, none, mined, depth, seconds)
+        return Measurement(none, none, none, none, mined, none, depth, seconds)
     texts = [read_parallel(Path(data), code, limit) for code in codes]
     if used.perturbations or reference:
         layers = sorted({*layers, primary_layer(depth)})
@@ -233,6 +251,7 @@ def _measurement(tables: AlignmentTables, depth: int) -> Measurement:
         tables.items,
         tables.perturbed,
         tables.perturbed_items,
+        pd.DataFrame(),
         pd.DataFrame(),
         depth,
         tables.seconds,

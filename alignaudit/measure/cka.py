@@ -18,7 +18,7 @@ from alignaudit.errors import DataError
 from alignaudit.measure.arrays import Array, matrix, namespace, paired
 from alignaudit.measure.cka_compare import DebiasedCka, biased, compared
 from alignaudit.measure.cka_jackknife import grouped, sums_of_all
-from alignaudit.measure.cka_sides import MINIMUM_ITEMS, Kernel, check_kernel, gram_of, sides_of
+from alignaudit.measure.cka_sides import MINIMUM_ITEMS, Kernel, aligned_grams, check_kernel, gram_of, sides_of
 from alignaudit.measure.gram import CentredGram, centred_features, linear_gram
 
 __all__ = [
@@ -275,10 +275,8 @@ def cka_from_grams(
     Raises
     ------
     DataError
-        Where the numbers of items differ.
+        Where the numbers of items or the libraries differ, or there is not one group label per item.
     """
-    n = len(x.diagonal)
-    if n != len(y.diagonal):
-        raise DataError(f"The Gram matrices hold {n} and {len(y.diagonal)} items.")
-    among = None if groups is None else grouped(groups, n)
-    return compared(x, y, standard_error=standard_error, groups=among)[0]
+    left, right = aligned_grams(x, y)
+    among = None if groups is None else grouped(groups, len(left.diagonal))
+    return compared(left, right, standard_error=standard_error, groups=among)[0]

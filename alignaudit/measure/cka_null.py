@@ -19,11 +19,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from alignaudit.errors import DataError, UsageError
+from alignaudit.errors import UsageError
 from alignaudit.measure.arrays import Array, IntArray, namespace, paired
 from alignaudit.measure.cka_compare import cancels, why_flat
 from alignaudit.measure.cka_jackknife import HsicSums, sums_of_all
-from alignaudit.measure.cka_sides import MINIMUM_ITEMS, Kernel, Sides, check_kernel, gram_of
+from alignaudit.measure.cka_sides import MINIMUM_ITEMS, Kernel, Sides, aligned_grams, check_kernel, gram_of
 from alignaudit.measure.gram import CentredGram, Side, centred_features
 
 __all__ = [
@@ -171,13 +171,11 @@ def permutation_null_from_grams(
     Raises
     ------
     DataError
-        Where the numbers of items differ.
+        Where the numbers of items or the libraries differ.
     UsageError
         Where the number of permutations is not positive.
     """
-    if len(x.diagonal) != len(y.diagonal):
-        raise DataError(f"The Gram matrices hold {len(x.diagonal)} and {len(y.diagonal)} items.")
-    return _null(x, y, generator, permutations)
+    return _null(*aligned_grams(x, y), generator, permutations)
 
 
 def _sides(left: Array, right: Array, kernel: Kernel, threshold: float) -> Sides:

@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
-from alignaudit.errors import UsageError, did_you_mean
-from alignaudit.measure.arrays import Array
+from alignaudit.errors import DataError, UsageError, did_you_mean
+from alignaudit.measure.arrays import Array, namespace
 from alignaudit.measure.gram import CentredGram, centred_features, linear_gram, rbf_gram
 
-__all__ = ["MINIMUM_ITEMS", "Kernel", "Sides", "check_kernel", "gram_of", "sides_of"]
+__all__ = ["MINIMUM_ITEMS", "Kernel", "Sides", "aligned_grams", "check_kernel", "gram_of", "sides_of"]
 
 Kernel: TypeAlias = Literal["linear", "rbf"]
 Sides: TypeAlias = tuple[Any, Any]  # both CentredFeatures or both CentredGram
 
 MINIMUM_ITEMS = 4  # n (n - 3) divides the unbiased HSIC
+
+
+def aligned_grams(x: CentredGram, y: CentredGram) -> tuple[CentredGram, CentredGram]:
+    """Return two Gram matrices in the wider of their precisions.
+
+    Parameters
+    ----------
+    x, y
+        Over the same n items in the same order.
+
+    Returns
+    -------
+    tuple of CentredGram
+        The same objects where their precision is the same.
+
+    Raises
+    ------
+    DataError
+        Where the numbers of items or the libraries differ.
+    """
+    if len(x.diagonal) != len(y.diagonal):
+        raise DataError(f"The Gram matrices hold {len(x.diagonal)} and {len(y.diagonal)} items.")
+    xp = namespace(x.off_diagonal, y.off_diagonal)
+    if x.is_single == y.is_single:
+        return x, y
+    left, right = (replace(side, off_diagonal=xp.astype(side.off_diagonal, xp.float64)) for side in (x, y))
+    return left, right
 
 
 def check_kernel(kernel: str, threshold: float) -> None:

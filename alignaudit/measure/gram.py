@@ -20,7 +20,15 @@ import array_api_compat
 import numpy as np
 
 from alignaudit.errors import DataError
-from alignaudit.measure.arrays import Array, FloatArray, IntArray, centred_blocks, namespace, row_blocks, to_numpy
+from alignaudit.measure.arrays import (
+    Array,
+    FloatArray,
+    IntArray,
+    centred_blocks,
+    namespace,
+    row_blocks,
+    to_numpy,
+)
 
 __all__ = [
     "AnySide",
