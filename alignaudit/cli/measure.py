@@ -57,7 +57,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-length", type=positive_integer, default=128, metavar="N", help="tokens per sentence"
     )
-    parser.add_argument("--out", metavar="FILE.csv", help="also write every row to a CSV file")
+    parser.add_argument(
+        "--out", metavar="FILE.csv", help="also write every row to a CSV file (perturbed rows beside it)"
+    )
     parser.add_argument("--items", metavar="FILE.csv", help="also write every sentence pair to a CSV file")
     parser.add_argument(
         "--keep-embeddings", metavar="FOLDER", help="also keep the sentence vectors, as safetensors"
@@ -105,9 +107,15 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
         )
     console.say(_time_split(found.seconds))
     rows = next((frame for frame in (found.mining, found.consistency) if len(frame)), found.alignment)
-    for path, frame in ((arguments.out, rows), (arguments.items, found.items)):
+    for path, frame, noisy in (
+        (arguments.out, rows, found.perturbed),
+        (arguments.items, found.items, found.perturbed_items),
+    ):
         if path:
             atomic_text(Path(path), frame.to_csv(index=False, lineterminator="\n"))
+        if path and len(noisy):
+            beside = Path(path).with_stem(f"{Path(path).stem}-perturbed")
+            atomic_text(beside, noisy.to_csv(index=False, lineterminator="\n"))
     shown = arguments.preset or list(_SHOWN_BY_DEFAULT)
     if arguments.json:
         console.give_json(_json(found, shown, arguments.encoder))
@@ -258,14 +266,18 @@ def _mining_table(frame: pd.DataFrame, encoder: str) -> str:
             str(row["language"]),
             str(row["pooling"]),
             f"{row['margin']}{', centred' if row['centred'] else ', raw'}",
-            *(f"{100 * row[name]:.1f}" for name in ("f1", "precision", "recall", "oracle_f1")),
+            *(
+                "–" if math.isnan(row[name]) else f"{100 * row[name]:.1f}"
+                for name in ("f1", "precision", "recall", "oracle_f1")
+            ),
             str(row["gold"]),
         ]
         for row in rows.to_dict(orient="records")
     ]
     title = f"{encoder}, layer {int(rows['layer'].max())}: mining, threshold tuned on dev, in %"
     headings = ["language", "pooling", "margin", "F1", "precision", "recall", "oracle F1", "gold pairs"]
-    return f"{title}\n\n{text_table(headings, lines)}"
+    notes = [str(note) for note in dict.fromkeys(rows["note"]) if note]
+    return "\n".join([title, "", text_table(headings, lines), *notes])
 
 
 def _consistency_table(frame: pd.DataFrame, encoder: str) -> str:

@@ -164,7 +164,7 @@ ITEMS = Contract(
         ),
         Column("foreign_to_english_prediction", "int64", "item nearest to the foreign sentence"),
         Column("english_to_foreign_prediction", "int64", "item nearest to the English sentence"),
-        Column("margin", "float64", "LASER distance margin of the true pair, k = 4", "cosine"),
+        Column("margin", "float64", "LASER distance margin of the true pair", "cosine"),
     ),
 )
 

@@ -13,11 +13,12 @@ from torch import nn
 from transformers import PreTrainedTokenizerBase
 
 from alignaudit.core.study import Measures
+from alignaudit.errors import DataError
 from alignaudit.experiment.encode import SentenceEncoder, as_array
 from alignaudit.experiment.mining import distinct_sentences, gold_rows, read_mining
 from alignaudit.measure.arrays import Array, IntArray
 from alignaudit.measure.margin import Margin
-from alignaudit.measure.mining import MiningCandidates, mine, mining_result
+from alignaudit.measure.mining import mine, mining_result
 from alignaudit.measure.retrieval import normalise
 
 __all__ = ["mine_encoder"]
@@ -57,15 +58,16 @@ def mine_encoder(
     rows : pandas.DataFrame
         One row per language × layer × pooling × margin: ``f1``, ``precision``, ``recall`` (shares)
         at the ``threshold`` tuned on the development split, and ``oracle_f1`` at the best one for
-        the test split itself; ``gold`` pairs of the test split. The ratio is taken on raw vectors,
-        as XTREME does, the distance on centred ones.
+        the test split itself; ``gold`` pairs of the test split; ``note``, why the numbers are
+        missing where the ratio meets a neighbourhood that is not positive. The ratio is taken on
+        raw vectors, as XTREME does, the distance on centred ones.
     seconds : dict
         Wall time by part.
 
     Raises
     ------
     DataError
-        If a file is not as it should be, or the ratio meets a neighbourhood that is not positive.
+        If a file is not as it should be.
     """
     begun = time.perf_counter()
     source = SentenceEncoder(
@@ -86,8 +88,9 @@ def mine_encoder(
                 sides = [(as_array(x[pooling][place]), as_array(y[pooling][place])) for x, y in vectors]
                 for centred, kind in _SCORINGS:
                     key = {"language": language, "layer": layer, "pooling": pooling, "centred": centred}
-                    found = [_mined(x, y, centred, kind, settings.neighbours) for x, y in sides]
-                    rows.append({**key, "margin": kind, **_scores(found, [gold_rows(one) for one in sets])})
+                    gold = [gold_rows(one) for one in sets]
+                    scores = _mined(sides, gold, centred, kind, settings.neighbours)
+                    rows.append({**key, "margin": kind, **scores})
         if progress:
             progress(language)
     return pd.DataFrame(rows), {
@@ -96,12 +99,18 @@ def mine_encoder(
     }
 
 
-def _mined(x: Array, y: Array, centred: bool, kind: Margin, k: int) -> MiningCandidates:
-    return mine(normalise(x, centred=centred), normalise(y, centred=centred), k, kind)
-
-
-def _scores(found: Sequence[MiningCandidates], gold: Sequence[IntArray]) -> dict[str, Any]:
-    result = mining_result(found[0], gold[0], found[1], gold[1])
+def _mined(
+    sides: Sequence[tuple[Array, Array]], gold: Sequence[IntArray], centred: bool, kind: Margin, k: int
+) -> dict[str, Any]:
+    """Mine both splits, and score the test split with the threshold of the other."""
+    numbers = dict.fromkeys(("f1", "precision", "recall", "threshold", "oracle_f1"), float("nan"))
+    try:
+        development, test = (
+            mine(normalise(x, centred=centred), normalise(y, centred=centred), k, kind) for x, y in sides
+        )
+    except DataError as error:
+        return {**numbers, "gold": len(gold[1]), "note": error.what}
+    result = mining_result(development, gold[0], test, gold[1])
     return {
         "f1": result.test.f1,
         "precision": result.test.precision,
@@ -109,4 +118,5 @@ def _scores(found: Sequence[MiningCandidates], gold: Sequence[IntArray]) -> dict
         "threshold": result.development.threshold,
         "oracle_f1": result.oracle.f1,
         "gold": result.test.gold,
+        "note": "",
     }

@@ -79,7 +79,7 @@ def pool(
     if pooling == "mean_without_special":
         assert special_tokens_mask is not None
         words = attention_mask * (1 - special_tokens_mask)
-        kept = words
+        kept = torch.where(words.any(dim=1, keepdim=True), words, attention_mask)
     if pooling == "max":
         return hidden.masked_fill(kept.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
     mask = kept.unsqueeze(-1).to(hidden.dtype)

@@ -22,7 +22,7 @@ from alignaudit.measure.gram import AnySide, Side
 
 __all__ = ["DebiasedCka", "biased", "cancels", "compared", "floor", "why_flat"]
 
-_CANCELLED = 1e-3
+_CANCELLED = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def biased(x: Side, y: Side) -> float:
 
 
 def compared(x: Side, y: Side, *, standard_error: bool, groups: Groups | None) -> tuple[DebiasedCka, bool]:
-    """Return the debiased CKA, and whether more digits cancelled in it than float32 can spare.
+    """Return the debiased CKA, and whether digits cancelled in it that float32 cannot spare.
 
     Parameters
     ----------
@@ -179,7 +179,7 @@ def cancels(side: AnySide, own: HsicSums, without: HsicSums | None = None) -> bo
     Returns
     -------
     bool
-        True where more than three digits are lost.
+        True where more than one digit is lost.
     """
     size = float(own.products + side.subtracts_diagonal * own.between)
     least = own.hsic if without is None else without.hsic.min()

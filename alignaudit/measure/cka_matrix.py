@@ -24,6 +24,10 @@ from alignaudit.measure.gram import CentredFeatures, centred_features, is_on_hos
 
 __all__ = ["cka_matrix"]
 
+_STRIP_ROWS = 128
+_DEVICE_STRIP_ROWS = 1024
+_STACK_CELLS = 1 << 24
+
 
 def cka_matrix(
     xs: Sequence[Array], ys: Sequence[Array] | None = None, *, debiased: bool = True
@@ -62,8 +66,11 @@ def cka_matrix(
     >>> cka_matrix([x, 3 * x[:, ::-1] + 1]).round(12).tolist()
     [[1.0, 1.0], [1.0, 1.0]]
     """
-    names = [f"xs[{i}]" for i in range(len(xs))] + [f"ys[{i}]" for i in range(len(ys or ()))]
-    arrays = _aligned([*xs, *(ys or ())], names)
+    others = [] if ys is None else list(ys)
+    if len(xs) == 0 or (ys is not None and not others):
+        raise DataError("There is no set of representations to compare.")
+    names = [f"xs[{i}]" for i in range(len(xs))] + [f"ys[{i}]" for i in range(len(others))]
+    arrays = _aligned([*xs, *others], names)
     values = _values(arrays, names, len(xs), debiased)
     if values is None:
         double = namespace(arrays[0]).float64
@@ -76,8 +83,6 @@ def cka_matrix(
 def _aligned(sets: list[Array], names: list[str]) -> list[Array]:
     """Return finite matrices of one precision and one number of rows."""
     arrays = [matrix(array, name) for array, name in zip(sets, names, strict=True)]
-    if not arrays:
-        raise DataError("There is no set of representations to compare.")
     xp, n = namespace(*arrays), arrays[0].shape[0]
     for array, name in zip(arrays, names, strict=True):
         if array.shape[0] != n:
@@ -155,8 +160,8 @@ def _totals_in_features(sides: list[CentredFeatures], count: int) -> tuple[Float
 def _totals_in_samples(sides: list[CentredFeatures], count: int) -> tuple[FloatArray, FloatArray]:
     n, example = len(sides[0].diagonal), sides[0].features
     xp, sets = namespace(example), len(sides)
-    height, cells = (128, 1 << 24) if is_on_host(example) else (1024, 1 << 27)
-    width = min(n, max(height, cells // (sets * height)))
+    height = _STRIP_ROWS if is_on_host(example) else _DEVICE_STRIP_ROWS
+    width = min(n, max(height, _STACK_CELLS // (sets * height)))
     place = {"dtype": example.dtype, "device": array_api_compat.device(example)}
     stack = xp.empty((sets, min(n, height), width), **place)
     totals, own = np.zeros((count, sets - count or count)), np.zeros(sets)

@@ -24,7 +24,7 @@ __all__ = ["FlipRates", "NoiseArea", "NoiseSlope", "flip_rates", "noise_area", "
 _PER = 0.1  # a slope is quoted for ten percentage points of character error rate
 _STEPS = 100
 _FLAT = 1e-10
-_NOISE = 1e-13
+_NOISE = 1e-13  # of a likelihood: what rounding may take from it
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +301,8 @@ def _why_no_maximum(y: FloatArray, rates: FloatArray) -> str:
 def _maximum(design: FloatArray, y: FloatArray) -> tuple[FloatArray, float]:
     """Return the coefficients that maximise the mean log-likelihood, and its largest derivative there.
 
-    The covariate is centred and scaled first, and a Newton step is halved until it does not lose.
+    Newton's method from zero on the centred and scaled covariate; a step that loses likelihood is
+    halved. The gradient that certifies the maximum is taken on the design itself.
     """
     centre, spread = design[1].mean(), design[1].std()
     standard = np.stack([design[0], (design[1] - centre) / spread])
@@ -310,9 +311,10 @@ def _maximum(design: FloatArray, y: FloatArray) -> tuple[FloatArray, float]:
     for _ in range(_STEPS):
         fitted = expit(beta @ standard)
         slope = standard @ (y - fitted) / y.size
-        if np.abs(slope).max() <= _FLAT:
+        information = (standard * fitted * (1 - fitted)) @ standard.T / y.size
+        if np.abs(slope).max() <= _FLAT or not np.linalg.det(information) > 0:
             break
-        step = np.linalg.solve((standard * fitted * (1 - fitted)) @ standard.T / y.size, slope)
+        step = np.linalg.solve(information, slope)
         while (new := _log_likelihood(beta + step, standard, y)) < value - _NOISE:
             step /= 2
         beta, value = beta + step, new

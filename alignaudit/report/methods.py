@@ -80,13 +80,25 @@ def _parity(trained: Any) -> list[str]:
     ]
 
 
+_FIRST_METRICS = ("accuracy", "cka_debiased", "margin")
+
+
+def _metrics(names: list[str]) -> str:
+    """Return the metrics in words: all where they are few, else the main ones and how many more."""
+    shown = names
+    if len(names) > len(_FIRST_METRICS) + 1:
+        shown = [name for name in _FIRST_METRICS if name in names]
+        shown.append(f"{len(names) - len(shown)} further metrics")
+    return listing([name.replace("_", " ") for name in shown])
+
+
 def _measurement(source: ReportInput) -> list[str]:
     frame = source.table("alignment")
     if frame.empty:
         return []
     primary, sizes = source.primary(), frame["n"].astype(int)
     languages, layers = frame["language"].nunique(), sorted(int(x) for x in frame["layer"].unique())
-    metrics = listing([str(m).replace("_", " ") for m in sorted(frame["metric"].unique())])
+    metrics = _metrics([str(metric) for metric in sorted(frame["metric"].unique())])
     pool = f"{sizes.min():,}" if sizes.min() == sizes.max() else f"{sizes.min():,} to {sizes.max():,}"
     return [
         f"Alignment with English was measured in {_count(languages, 'language')} and "

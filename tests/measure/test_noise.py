@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 
 from alignaudit.core.rng import stream
-from alignaudit.errors import DataError
+from alignaudit.errors import DataError, FitError
+from alignaudit.measure import noise
 from alignaudit.measure.noise import flip_rates, noise_area, noise_slope
 
 
@@ -159,11 +160,19 @@ def test_one_tie_may_be_all_that_overlaps():
 
 
 def test_a_rate_far_outside_still_converges():
-    """A full Newton step from the start overshoots here, and loses likelihood."""
-    rates = np.append(np.linspace(0, 0.4, 23), 127.0)[None]
-    correct = np.append(np.ones(23), 0.0)[None]
-    correct[0, 8] = 0.5
+    """Full Newton steps overshoot here until every fitted value is 0 or 1."""
+    rates = """0.0175 0.0256 0.0023 0.0071 0.0442 0.1307 0.0531 0.0576 1.0206 0.0732 0.1291 0.0053 0.2048
+        0.0835 0.0135 0.0199 0.0192 0.0764 0.1049 0.0467 16.0754 0.0121 0.2738 0.0331 0.0647 0.0944 0.0877"""
+    rates = np.array(rates.split(), dtype=float)[None]
+    correct = np.ones((1, 27))
+    correct[0, [8, 12, 20]] = 0.5, 0.5, 0
     assert_maximum(noise_slope(correct, rates), correct, rates)
+
+
+def test_a_maximum_that_is_not_certified_is_an_error(monkeypatch):
+    monkeypatch.setattr(noise, "_STEPS", 1)
+    with pytest.raises(FitError, match="did not converge"):
+        noise_slope(*items(40))
 
 
 # -------------------------------------------------------------------------------------------- area
