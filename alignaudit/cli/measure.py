@@ -48,6 +48,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="also measure with perturbed foreign sentences, for example typos=0.05,0.1",
     )
     parser.add_argument(
+        "--lexicon", metavar="FOLDER", help="bilingual lexicons, for --perturb code_switching=RATE only"
+    )
+    parser.add_argument(
         "--reference", metavar="ENCODER", help="also measure how far the encoder has moved from this one"
     )
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
@@ -103,6 +106,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
             reference=arguments.reference,
             keep_embeddings=arguments.keep_embeddings,
             precision=arguments.precision,
+            lexicon=arguments.lexicon,
             progress=bar.finish,
         )
     console.say(_time_split(found.seconds))

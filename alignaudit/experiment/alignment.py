@@ -22,7 +22,7 @@ from alignaudit.experiment.cell import Pairs, cell_rows, retrieval_rows
 from alignaudit.experiment.encode import SentenceEncoder, as_array
 from alignaudit.experiment.model import block_count
 from alignaudit.experiment.parallel import sentence_key
-from alignaudit.experiment.perturbed import PerturbedTables, measure_perturbed
+from alignaudit.experiment.perturbed import Lexicons, PerturbedTables, measure_perturbed
 from alignaudit.experiment.primary import Reference, primary_rows, reference_rows
 from alignaudit.measure.baseline import character_ngram_accuracy
 from alignaudit.measure.retrieval import Retrieval, chance_accuracy
@@ -82,6 +82,19 @@ class _Found:
     perturbed: list[PerturbedTables] = field(default_factory=list)
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What every language is measured with."""
+
+    source: SentenceEncoder
+    settings: Measures
+    layers: Sequence[int]
+    primary: int
+    shuffle_seed: int | None
+    reference: Reference | None
+    lexicons: Lexicons
+
+
 def measure_encoder(
     encoder: nn.Module,
     tokenizer: PreTrainedTokenizerBase,
@@ -93,6 +106,7 @@ def measure_encoder(
     shuffle_seed: int | None = None,
     reference: Reference | None = None,
     recorder: Recorder | None = None,
+    lexicons: Lexicons | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> AlignmentTables:
     """Measure an encoder on parallel text; the vectors of one language are held in memory at a time.
@@ -118,6 +132,8 @@ def measure_encoder(
         Vectors of the same sentences by another encoder, to compare with at the primary layer.
     recorder
         Receives the vectors of each language.
+    lexicons
+        By language code, English words of each foreign word; for code-switching only.
     progress
         Called with each language's code when it is done.
 
@@ -145,10 +161,12 @@ def measure_encoder(
         layers=kept,
     )
     found = _Found()
+    plan = _Plan(source, settings, kept, primary_layer(depth), shuffle_seed, reference, lexicons or {})
     for text in all_texts:
-        _measure_language(
-            text, source, kept, primary_layer(depth), settings, found, shuffle_seed, reference, recorder
-        )
+        foreign, english = source.vectors(text.foreign), source.shared(text.english)
+        if recorder:
+            recorder.keep(text, foreign, english)
+        _measure_language(text, foreign, english, plan, found)
         if progress:
             progress(text.language)
     whole = time.perf_counter() - begun
@@ -168,38 +186,31 @@ def measure_encoder(
 
 
 def _measure_language(
-    text: ParallelText,
-    source: SentenceEncoder,
-    layers: Sequence[int],
-    primary: int,
-    settings: Measures,
-    found: _Found,
-    shuffle_seed: int | None,
-    reference: Reference | None,
-    recorder: Recorder | None,
+    text: ParallelText, foreign: Vectors, english: Vectors, plan: _Plan, found: _Found
 ) -> None:
-    english, foreign = source.shared(text.english), source.vectors(text.foreign)
-    if recorder:
-        recorder.keep(text, foreign, english)
-    pairs = Pairs.of(text)
+    """Add every cell of one language to what was found."""
+    pairs, settings = Pairs.of(text), plan.settings
     keys = np.array([sentence_key(sentence) for sentence in text.english], dtype=np.int64)
     for pooling in settings.poolings:
-        for place, layer in enumerate(layers):
+        for place, layer in enumerate(plan.layers):
             x, y = as_array(foreign[pooling][place]), as_array(english[pooling][place])
             key = {"language": text.language, "layer": layer, "pooling": pooling}
             rows, retrievals = cell_rows(x, y, pairs, neighbours=settings.neighbours, pool=settings.pool)
-            if layer == primary and pooling == settings.poolings[0]:
+            if layer == plan.primary and pooling == settings.poolings[0]:
                 rows += primary_rows(x, y, pairs, text.language, settings.permutations)
-                if reference:
-                    rows += reference_rows(x, y, pairs, *reference.vectors(text))
+                if plan.reference:
+                    rows += reference_rows(x, y, pairs, *plan.reference.vectors(text))
                 if settings.perturbations:
-                    found.perturbed.append(measure_perturbed(text, source, place, y, pairs, key, settings))
+                    words = plan.lexicons.get(text.language)
+                    found.perturbed.append(
+                        measure_perturbed(text, plan.source, place, y, pairs, key, settings, words)
+                    )
             found.rows.extend({**key, **row, "n": pairs.n} for row in rows)
             found.items.extend(
                 _item_rows(one, {**key, "centred": centred}, keys) for centred, one in retrievals.items()
             )
-            if shuffle_seed is not None:
-                draw = stream(shuffle_seed, "shuffled_pairs", text.language, layer)
+            if plan.shuffle_seed is not None:
+                draw = stream(plan.shuffle_seed, "shuffled_pairs", text.language, layer)
                 order = draw.permutation(pairs.n)
                 other = Pairs(pairs.n, pairs.documents, pairs.foreign_texts, pairs.english_texts[order])
                 rows, _ = cell_rows(x, y[order], other, neighbours=settings.neighbours, pool=settings.pool)

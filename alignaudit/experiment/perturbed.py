@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -20,8 +20,10 @@ from alignaudit.measure.perturb import PerturbedText, perturb_language
 from alignaudit.measure.perturbations_table import PERTURBATIONS
 from alignaudit.measure.retrieval import Retrieval, normalise, retrieve
 
-__all__ = ["PerturbedTables", "check_perturbations", "measure_perturbed"]
+__all__ = ["Lexicon", "Lexicons", "PerturbedTables", "check_perturbations", "measure_perturbed"]
 
+Lexicon: TypeAlias = Mapping[str, str | Sequence[str]]
+Lexicons: TypeAlias = Mapping[str, Lexicon]
 _SEED = 0  # of the perturbed text: one for all studies, so that their numbers compare
 
 
@@ -44,13 +46,15 @@ class PerturbedTables:
     items: pd.DataFrame
 
 
-def check_perturbations(names: Iterable[str]) -> None:
+def check_perturbations(names: Iterable[str], *, lexicons: bool = False) -> None:
     """Refuse perturbations that there are not, or that need what a study does not hold.
 
     Parameters
     ----------
     names
         As in ``measure.perturbations``.
+    lexicons
+        Whether there are lexicons to switch words with.
 
     Raises
     ------
@@ -64,11 +68,11 @@ def check_perturbations(names: Iterable[str]) -> None:
                 where="measure.perturbations",
                 hint=did_you_mean(name, PERTURBATIONS),
             )
-        if name == "code_switching":
+        if name == "code_switching" and not lexicons:
             raise StudyError(
                 "code-switching needs a lexicon, which a study cannot name yet.",
                 where="measure.perturbations",
-                hint="Use alignaudit.measure.perturb from Python.",
+                hint="alignaudit measure takes one: --lexicon FOLDER.",
             )
 
 
@@ -80,6 +84,7 @@ def measure_perturbed(
     pairs: Pairs,
     key: dict[str, Any],
     settings: Measures,
+    lexicon: Lexicon | None = None,
 ) -> PerturbedTables:
     """Measure one language under every perturbation and severity of the settings.
 
@@ -99,6 +104,8 @@ def measure_perturbed(
         Columns that say which language, layer and pooling this is.
     settings
         Perturbations and severities, k and pool size.
+    lexicon
+        English words of each foreign word; for code-switching only.
 
     Returns
     -------
@@ -108,7 +115,9 @@ def measure_perturbed(
     items: list[pd.DataFrame] = []
     for name, severities in settings.perturbations.items():
         for severity in dict.fromkeys(severities):
-            noisy = perturb_language(text.foreign, text.language, name, severity, _SEED, ids=range(pairs.n))
+            noisy = perturb_language(
+                text.foreign, text.language, name, severity, _SEED, ids=range(pairs.n), lexicon=lexicon
+            )
             seen = Pairs.of(replace(text, foreign=noisy.sentences))
             own = {**key, "perturbation": name, "severity": severity}
             found = _retrieve(noisy, source, place, english, key["pooling"], settings)

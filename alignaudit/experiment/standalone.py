@@ -24,6 +24,7 @@ from alignaudit.experiment.encode import SentenceEncoder
 from alignaudit.experiment.engine import find_machine
 from alignaudit.experiment.knowledge import measure_knowledge
 from alignaudit.experiment.language_codes import match_languages
+from alignaudit.experiment.lexicon import read_lexicons
 from alignaudit.experiment.mine import mine_encoder
 from alignaudit.experiment.mining import is_mining_folder, mining_languages
 from alignaudit.experiment.model import block_count, load_config, load_encoder, load_tokenizer
@@ -136,6 +137,7 @@ def measure(
     reference: str | Path | None = None,
     keep_embeddings: str | Path | None = None,
     precision: Literal["float16", "float32"] = "float32",
+    lexicon: str | Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Measurement:
     """Measure the alignment of any encoder on any folder of parallel text, without a study.
@@ -167,6 +169,9 @@ def measure(
         Folder for the sentence vectors, one safetensors file per language.
     precision
         Of those vectors on disk.
+    lexicon
+        Folder of bilingual lexicons, for code-switching only, see
+        :func:`alignaudit.experiment.lexicon.read_lexicons`.
     progress
         Called with each language's code when it is done.
 
@@ -183,16 +188,17 @@ def measure(
     StudyError
         If a perturbation is unknown.
     UsageError
-        If a preset is unknown, or mining sets meet an option that needs sentence pairs.
+        If a preset is unknown, or an option needs sentence pairs and the folder holds none.
     """
     chosen = [_preset(name) for name in presets]
-    check_perturbations((settings or Measures()).perturbations)
+    check_perturbations((settings or Measures()).perturbations, lexicons=lexicon is not None)
     codes = measured_languages(data, languages)
-    if mining := is_mining_folder(Path(data)):
-        _refuse_for_mining(settings, limit, reference, keep_embeddings)
+    mining, questions = is_mining_folder(Path(data)), is_bmlama_folder(Path(data))
+    if mining or questions:
+        _refuse_without_pairs(settings, limit, reference, keep_embeddings)
     place = torch.device(find_machine(device, 1).devices[0])
     none = pd.DataFrame()
-    if is_bmlama_folder(Path(data)):
+    if questions:
         size = (settings or Measures()).batch_size
         consistency, seconds = measure_knowledge(
             str(encoder), Path(data), codes, batch_size=size, device=place, progress=progress
@@ -220,13 +226,14 @@ def measure(
         device=place,
         layers=layers,
         reference=_reference(reference, texts, used, place) if reference else None,
+        lexicons=read_lexicons(Path(lexicon), codes) if lexicon else None,
         recorder=EmbeddingFolder(Path(keep_embeddings), precision) if keep_embeddings else None,
         progress=progress,
     )
     return _measurement(tables, depth)
 
 
-def _refuse_for_mining(
+def _refuse_without_pairs(
     settings: Measures | None, limit: int | None, reference: object, keep_embeddings: object
 ) -> None:
     """Refuse what only pairs have, rather than ignore it."""
@@ -239,7 +246,7 @@ def _refuse_for_mining(
     for name, value in asked.items():
         if value:
             raise UsageError(
-                "mining sets have no sentence pairs, which this option needs.",
+                "the folder holds no sentence pairs, which this option needs.",
                 where=f"--{name}",
                 hint="Leave it out, or give a folder of parallel text.",
             )
