@@ -152,7 +152,7 @@ class Measures(Strict):
     poolings: tuple[Pooling, ...] = Field(("mean",), min_length=1, description="the first is the primary one")
     neighbours: int = Field(4, ge=1, description="k of the retrieval margin")
     pool: int = Field(200, ge=2, description="candidates of the pool-size-normalised accuracy")
-    permutations: int = Field(199, ge=19, description="random pairings behind the p-value of CKA")
+    permutations: int = Field(99, ge=19, description="random pairings behind the p-value of CKA")
     perturbations: dict[str, tuple[Annotated[float, Field(gt=0, le=1)], ...]] = Field(
         {}, description="severities by name of the perturbation, measured at the primary layer"
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -96,7 +97,7 @@ def naive_score(candidates, gold, threshold: float) -> tuple[float, float, float
 def naive_threshold(candidates, gold) -> float:
     """Halfway below the candidate after which F1 is best."""
     scores = [score for score, _, _ in candidates]
-    cuts = [(a + b) / 2 for a, b in zip(scores, scores[1:], strict=False)] + scores[-1:]
+    cuts = [(a + b) / 2 for a, b in pairwise(scores)] + scores[-1:]
     return max(cuts, key=lambda cut: naive_score(candidates, gold, cut)[0])
 
 
