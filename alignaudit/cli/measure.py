@@ -169,6 +169,7 @@ def _plain(value: object) -> object:
 
 def _tables(found: Measurement, presets: list[str], encoder: str) -> list[str]:
     """Return a table per preset, one row per language."""
+    from alignaudit.core.metrics import METRICS
     from alignaudit.core.specification import PRESETS
 
     if len(found.mining):
@@ -183,6 +184,11 @@ def _tables(found: Measurement, presets: list[str], encoder: str) -> list[str]:
         where = f"{encoder}, layer {layer} of {found.depth}"
         title = f"{name}: {chosen.source}\n{where}; shares in %, f→e = foreign to English"
         tables.append(f"{title}\n\n{_by_language(shown)}")
+    moved = found.alignment[[METRICS[name].where == "reference" for name in found.alignment["metric"]]]
+    if len(moved):
+        layer = int(moved["layer"].max())
+        title = f"change since the reference, layer {layer} of {found.depth}, centred; drift in nats"
+        tables.append(f"{title}\n\n{_by_language(moved)}")
     if len(found.perturbed):
         tables.append(_perturbed_table(found.perturbed))
     return tables
@@ -233,6 +239,8 @@ _WORDS = {
     "margin": "margin",
     "cka_debiased": "CKA",
     "cka_reference": "CKA to reference",
+    "drift": "drift",
+    "neighbour_overlap": "overlap",
 }
 
 

@@ -70,6 +70,26 @@ _DIRECTION = Column(
 )
 _CENTRED = Column("centred", "bool", "whether each language's mean was subtracted (CKA always centres)")
 
+_OWNER = (_RUN, _ARM, _CHECKPOINT, _SEED, _STAGE)
+_CELL = (_LANGUAGE, _LAYER, _POOLING)
+_VALUE = (
+    Column("metric", "string", "name of a metric, see `alignaudit.core.metrics`", levels=tuple(METRICS)),
+    Column("value", "float64", "value of the metric; accuracy as a fraction", nullable=True),
+    Column(
+        "standard_error",
+        "float64",
+        "over sentence pairs, or over documents where they are known; unit of value",
+        nullable=True,
+    ),
+    Column("n", "int64", "sentence pairs"),
+    Column(
+        "note", "string", "why the value, or a standard error that the metric has, is missing; else empty"
+    ),
+)
+_CORRECT = tuple(
+    Column(f"{direction}_correct", "float64", "1, 0, or 1/(number tied)") for direction in DIRECTIONS
+)
+
 RUNS = Contract(
     "runs",
     "training run",
@@ -113,28 +133,11 @@ ALIGNMENT = Contract(
     "run × stage × language × layer × pooling × direction × centred × metric",
     ("run", "stage", "language", "layer", "pooling", "direction", "centred", "metric"),
     (
-        _RUN,
-        _ARM,
-        _CHECKPOINT,
-        _SEED,
-        _STAGE,
-        _LANGUAGE,
-        _LAYER,
-        _POOLING,
+        *_OWNER,
+        *_CELL,
         _DIRECTION,
         _CENTRED,
-        Column("metric", "string", "name of a metric, see `alignaudit.core.metrics`", levels=tuple(METRICS)),
-        Column("value", "float64", "value of the metric; accuracy as a fraction", nullable=True),
-        Column(
-            "standard_error",
-            "float64",
-            "over sentence pairs, or over documents where they are known; unit of value",
-            nullable=True,
-        ),
-        Column("n", "int64", "sentence pairs"),
-        Column(
-            "note", "string", "why the value, or a standard error that the metric has, is missing; else empty"
-        ),
+        *_VALUE,
     ),
 )
 
@@ -143,27 +146,20 @@ ITEMS = Contract(
     "run × stage × language × layer × pooling × centred × sentence pair",
     ("run", "stage", "language", "layer", "pooling", "centred", "item"),
     (
-        _RUN,
-        _ARM,
-        _CHECKPOINT,
-        _SEED,
-        _STAGE,
-        _LANGUAGE,
-        _LAYER,
-        _POOLING,
+        *_OWNER,
+        *_CELL,
         _CENTRED,
         Column("item", "int64", "line number of the pair, from 0"),
         Column("english", "int64", "number of the English sentence, the same in every language and file"),
-        Column("foreign_to_english_correct", "float64", "1, 0, or 1/(number tied)"),
-        Column("english_to_foreign_correct", "float64", "1, 0, or 1/(number tied)"),
-        Column(
-            "foreign_to_english_rank", "float64", "rank of the translation, from 1; ties share the mean rank"
+        *_CORRECT,
+        *(
+            Column(f"{direction}_rank", "float64", "rank of the translation, from 1; ties share the mean")
+            for direction in DIRECTIONS
         ),
-        Column(
-            "english_to_foreign_rank", "float64", "rank of the translation, from 1; ties share the mean rank"
+        *(
+            Column(f"{direction}_prediction", "int64", "nearest candidate; of equal ones the first")
+            for direction in DIRECTIONS
         ),
-        Column("foreign_to_english_prediction", "int64", "item nearest to the foreign sentence"),
-        Column("english_to_foreign_prediction", "int64", "item nearest to the English sentence"),
         Column("margin", "float64", "LASER distance margin of the true pair", "cosine"),
     ),
 )
@@ -173,11 +169,7 @@ SCORES = Contract(
     "run × stage × task × update × split × language × metric",
     ("run", "stage", "task", "update", "split", "language", "metric"),
     (
-        _RUN,
-        _ARM,
-        _CHECKPOINT,
-        _SEED,
-        _STAGE,
+        *_OWNER,
         Column("task", "string", "task that was scored"),
         Column("role", "string", "what the task is in the study", levels=("intermediate", "target")),
         Column("update", "int64", "optimizer updates of the stage done when it was scored"),
@@ -206,13 +198,7 @@ CONTROLS = Contract(
         _POOLING,
         _DIRECTION,
         _CENTRED,
-        Column("metric", "string", "as in the alignment table"),
-        Column("value", "float64", "as in the alignment table", nullable=True),
-        Column("standard_error", "float64", "as in the alignment table", nullable=True),
-        Column("n", "int64", "sentence pairs"),
-        Column(
-            "note", "string", "why the value, or a standard error that the metric has, is missing; else empty"
-        ),
+        *_VALUE,
     ),
 )
 
@@ -235,25 +221,13 @@ PERTURBED = Contract(
         "metric",
     ),
     (
-        _RUN,
-        _ARM,
-        _CHECKPOINT,
-        _SEED,
-        _STAGE,
-        _LANGUAGE,
-        _LAYER,
-        _POOLING,
+        *_OWNER,
+        *_CELL,
         _PERTURBATION,
         _SEVERITY,
         _DIRECTION,
         _CENTRED,
-        Column("metric", "string", "as in the alignment table", levels=tuple(METRICS)),
-        Column("value", "float64", "as in the alignment table", nullable=True),
-        Column("standard_error", "float64", "as in the alignment table", nullable=True),
-        Column("n", "int64", "sentence pairs"),
-        Column(
-            "note", "string", "why the value, or a standard error that the metric has, is missing; else empty"
-        ),
+        *_VALUE,
         Column("character_error_rate", "float64", "realised, mean over sentences", "edits per character"),
         Column("changed_share", "float64", "sentences that are not as they were", "0–1"),
         Column("reach_note", "string", "says where a perturbation leaves a language as it was"),
@@ -265,20 +239,13 @@ PERTURBED_ITEMS = Contract(
     "run × stage × language × perturbation × severity × sentence pair, centred",
     ("run", "stage", "language", "layer", "pooling", "perturbation", "severity", "item"),
     (
-        _RUN,
-        _ARM,
-        _CHECKPOINT,
-        _SEED,
-        _STAGE,
-        _LANGUAGE,
-        _LAYER,
-        _POOLING,
+        *_OWNER,
+        *_CELL,
         _PERTURBATION,
         _SEVERITY,
         Column("item", "int64", "line number of the pair, from 0"),
         Column("character_error_rate", "float64", "realised in this sentence", "edits per character"),
-        Column("foreign_to_english_correct", "float64", "1, 0, or 1/(number tied)"),
-        Column("english_to_foreign_correct", "float64", "1, 0, or 1/(number tied)"),
+        *_CORRECT,
     ),
 )
 

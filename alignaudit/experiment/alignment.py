@@ -19,8 +19,7 @@ from alignaudit.core.rng import stream
 from alignaudit.core.specification import Pooling, primary_layer
 from alignaudit.core.study import Measures
 from alignaudit.experiment.cell import Pairs, cell_rows, retrieval_rows
-from alignaudit.experiment.encode import SentenceEncoder, as_array
-from alignaudit.experiment.model import block_count
+from alignaudit.experiment.encode import SentenceEncoder, as_array, block_count
 from alignaudit.experiment.parallel import sentence_key
 from alignaudit.experiment.perturbed import Lexicons, PerturbedTables, measure_perturbed
 from alignaudit.experiment.primary import Reference, primary_rows, reference_rows
@@ -150,16 +149,7 @@ def measure_encoder(
     all_texts = list(texts)
     depth = block_count(encoder)
     kept = tuple(layers) if layers is not None else tuple(range(depth + 1))
-    source = SentenceEncoder(
-        encoder,
-        tokenizer,
-        poolings=settings.poolings,
-        max_length=settings.max_length,
-        batch_size=settings.batch_size,
-        device=device,
-        texts=all_texts,
-        layers=kept,
-    )
+    source = SentenceEncoder.of(encoder, tokenizer, settings, device=device, texts=all_texts, layers=kept)
     found = _Found()
     plan = _Plan(source, settings, kept, primary_layer(depth), shuffle_seed, reference, lexicons or {})
     for text in all_texts:

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from alignaudit.core.example import ParallelText
 from alignaudit.core.specification import Pooling
+from alignaudit.errors import SetupError
 from alignaudit.experiment.encode import SentenceEncoder, as_array
 from alignaudit.measure.arrays import Array
 
@@ -37,12 +38,20 @@ class EmbeddingFolder:
         Made if it is not there.
     precision
         Of the numbers on disk.
+
+    Raises
+    ------
+    SetupError
+        If the folder cannot be made, or, in :meth:`keep`, a file cannot be written.
     """
 
     def __init__(self, folder: Path, precision: Literal["float16", "float32"] = "float32") -> None:
         self.folder = folder
         self.dtype = torch.float16 if precision == "float16" else torch.float32
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unwritten(folder, error) from error
 
     def keep(self, text: ParallelText, foreign: Vectors, english: Vectors) -> None:
         """Write the vectors of one language; the file appears when it is whole."""
@@ -57,8 +66,16 @@ class EmbeddingFolder:
         try:
             save_file(tensors, private)
             private.replace(final)
+        except (OSError, SafetensorError) as error:
+            raise _unwritten(final, error) from error
         finally:
             private.unlink(missing_ok=True)
+
+
+def _unwritten(path: Path, error: Exception) -> SetupError:
+    return SetupError(
+        f"cannot be written: {error}.", where=str(path), hint="Give another folder, or free some space."
+    )
 
 
 class PrimaryVectors:

@@ -13,10 +13,11 @@ from transformers import PreTrainedTokenizerBase
 
 from alignaudit.core.example import ParallelText
 from alignaudit.core.specification import Pooling
+from alignaudit.core.study import Measures
 from alignaudit.experiment.model import pool
 from alignaudit.measure.arrays import Array
 
-__all__ = ["SentenceEncoder", "as_array", "sentence_vectors"]
+__all__ = ["SentenceEncoder", "as_array", "block_count", "sentence_vectors"]
 
 
 class SentenceEncoder:
@@ -70,6 +71,29 @@ class SentenceEncoder:
         self._last: tuple[tuple[str, ...], dict[Pooling, torch.Tensor]] = ((), {})
         self.seconds = 0.0
         self.encoded = 0
+
+    @classmethod
+    def of(
+        cls,
+        encoder: nn.Module,
+        tokenizer: PreTrainedTokenizerBase,
+        settings: Measures,
+        *,
+        device: torch.device | None,
+        texts: Sequence[ParallelText] = (),
+        layers: Sequence[int] | None = None,
+    ) -> SentenceEncoder:
+        """Return one with the poolings, lengths and batch size of a study's settings."""
+        return cls(
+            encoder,
+            tokenizer,
+            poolings=settings.poolings,
+            max_length=settings.max_length,
+            batch_size=settings.batch_size,
+            device=device,
+            texts=texts,
+            layers=layers,
+        )
 
     def vectors(self, sentences: Sequence[str]) -> dict[Pooling, torch.Tensor]:
         """Return the vectors of sentences, each distinct one encoded once.
@@ -126,6 +150,11 @@ class SentenceEncoder:
         for sentence in set(sentences):
             if self._expected[sentence] <= 0:
                 self._kept.pop(sentence, None)
+
+
+def block_count(encoder: nn.Module) -> int:
+    """Return the number of blocks of an encoder; its layer 0 is the embeddings."""
+    return int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
 
 
 def as_array(vectors: torch.Tensor) -> Array:

@@ -10,14 +10,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoModelForMaskedLM
 
 from alignaudit.errors import SetupError
 from alignaudit.experiment.bmlama import BmlamaLanguage, read_bmlama_folder
 from alignaudit.experiment.candidates import CandidateScores, candidate_scores
-from alignaudit.experiment.model import checkpoint_path, load_config, load_tokenizer
+from alignaudit.experiment.model import load_config, load_pretrained, load_tokenizer
 from alignaudit.measure.consistency import rank_consistency_matrix
 
 __all__ = ["load_masked_language_model", "measure_knowledge"]
@@ -38,26 +37,14 @@ def load_masked_language_model(name: str) -> nn.Module:
     SetupError
         If it cannot be loaded, or the checkpoint has no such head.
     """
-    config = load_config(name)
-    try:
-        model, found = AutoModelForMaskedLM.from_pretrained(
-            checkpoint_path(name),
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            use_safetensors=True,
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        first = str(error).strip().split("\n")[0]
-        raise SetupError(f"cannot be loaded: {first}", where=f"checkpoint {name}") from error
-    if found["missing_keys"]:
+    model, missing = load_pretrained(AutoModelForMaskedLM, name, load_config(name))
+    if missing:
         raise SetupError(
-            f"has no head for masked language modelling: {sorted(found['missing_keys'])[0]} is missing.",
+            f"has no head for masked language modelling: {min(missing)} is missing.",
             where=f"checkpoint {name}",
             hint="Consistency of knowledge needs the head that the encoder was pretrained with.",
         )
-    whole: nn.Module = model.eval()
-    return whole
+    return model
 
 
 def measure_knowledge(

@@ -16,7 +16,8 @@ from alignaudit.experiment.alignment import chance_rows, measure_encoder, ngram_
 from alignaudit.experiment.context import Context, Outcome, encoder_source
 from alignaudit.experiment.data import open_source
 from alignaudit.experiment.embeddings import REFERENCE_FILE, PrimaryVectors, StoredReference
-from alignaudit.experiment.model import block_count, build_encoder, load_config, load_encoder, load_tokenizer
+from alignaudit.experiment.encode import block_count
+from alignaudit.experiment.model import build_encoder, load_config, load_encoder, load_tokenizer
 
 __all__ = ["run_baselines", "run_measure", "run_untrained"]
 

@@ -70,15 +70,7 @@ def mine_encoder(
         If a file is not as it should be.
     """
     begun = time.perf_counter()
-    source = SentenceEncoder(
-        encoder,
-        tokenizer,
-        poolings=settings.poolings,
-        max_length=settings.max_length,
-        batch_size=settings.batch_size,
-        device=device,
-        layers=layers,
-    )
+    source = SentenceEncoder.of(encoder, tokenizer, settings, device=device, layers=layers)
     rows: list[dict[str, Any]] = []
     for language in languages:
         sets = [distinct_sentences(read_mining(folder, language, split)) for split in ("dev", "test")]

@@ -6,6 +6,7 @@ import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -26,11 +27,11 @@ __all__ = [
     "PooledHead",
     "SpanHead",
     "TokenHead",
-    "block_count",
     "build_encoder",
     "checkpoint_path",
     "load_config",
     "load_encoder",
+    "load_pretrained",
     "load_tokenizer",
     "pool",
     "save_encoder",
@@ -313,31 +314,41 @@ def load_encoder(name: str, *, dropout: float | None = None) -> nn.Module:
     """
     config = load_config(name)
     _set_dropout(config, dropout)
-    try:
-        model, found = AutoModel.from_pretrained(
-            checkpoint_path(name),
-            config=config,
-            dtype=torch.float32,
-            output_loading_info=True,
-            use_safetensors=True,
-            **_no_pooler(config),
-        )
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _loading_error(name, error) from error
-    missing = sorted(key for key in found["missing_keys"] if "pooler" not in key)  # never used here
+    model, found = load_pretrained(AutoModel, name, config, **_no_pooler(config))
+    missing = sorted(key for key in found if "pooler" not in key)  # never used here
     if missing:
         raise SetupError(
             f"cannot be loaded: {len(missing)} of its weights are missing, first {missing[0]}.",
             where=f"checkpoint {name}",
             hint="They would be filled at random; give a complete encoder.",
         )
-    encoder: nn.Module = model.eval()
-    return encoder
+    return model
 
 
-def block_count(encoder: nn.Module) -> int:
-    """Return the number of blocks of an encoder; its layer 0 is the embeddings."""
-    return int(encoder.config.num_hidden_layers)  # type: ignore[union-attr, arg-type]
+def load_pretrained(
+    kind: Any, name: str, config: PretrainedConfig, **more: Any
+) -> tuple[nn.Module, set[str]]:
+    """Return a model in float32, in evaluation mode, and the names of weights that its checkpoint lacks.
+
+    ``kind`` is one of transformers' automatic classes; the lacking weights are random.
+
+    Raises
+    ------
+    SetupError
+        If it cannot be loaded.
+    """
+    try:
+        model, found = kind.from_pretrained(
+            checkpoint_path(name),
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            use_safetensors=True,
+            **more,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+        raise _loading_error(name, error) from error
+    return model.eval(), set(found["missing_keys"])
 
 
 def build_encoder(config: PretrainedConfig, seed: int, *, dropout: float | None = None) -> nn.Module:

@@ -20,14 +20,14 @@ from alignaudit.errors import UsageError, did_you_mean
 from alignaudit.experiment.alignment import AlignmentTables, measure_encoder
 from alignaudit.experiment.bmlama import is_bmlama_folder
 from alignaudit.experiment.embeddings import EmbeddingFolder, EncoderReference
-from alignaudit.experiment.encode import SentenceEncoder
+from alignaudit.experiment.encode import SentenceEncoder, block_count
 from alignaudit.experiment.engine import find_machine
 from alignaudit.experiment.knowledge import measure_knowledge
 from alignaudit.experiment.language_codes import match_languages
 from alignaudit.experiment.lexicon import read_lexicons
 from alignaudit.experiment.mine import mine_encoder
 from alignaudit.experiment.mining import is_mining_folder, mining_languages
-from alignaudit.experiment.model import block_count, load_config, load_encoder, load_tokenizer
+from alignaudit.experiment.model import load_config, load_encoder, load_tokenizer
 from alignaudit.experiment.parallel import parallel_languages, read_parallel
 from alignaudit.experiment.perturbed import check_perturbations
 
@@ -271,14 +271,7 @@ def _reference(
     model: nn.Module = load_encoder(str(name)).to(device)
     tokenizer: PreTrainedTokenizerBase = load_tokenizer(str(name))
     pooling = settings.poolings[0]
-    source = SentenceEncoder(
-        model,
-        tokenizer,
-        poolings=(pooling,),
-        max_length=settings.max_length,
-        batch_size=settings.batch_size,
-        device=device,
-        texts=texts,
-        layers=(primary_layer(block_count(model)),),
-    )
+    one = settings.model_copy(update={"poolings": (pooling,)})
+    layers = (primary_layer(block_count(model)),)
+    source = SentenceEncoder.of(model, tokenizer, one, device=device, texts=texts, layers=layers)
     return EncoderReference(source, pooling)

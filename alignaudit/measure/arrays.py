@@ -123,6 +123,9 @@ def matrix(values: Array, name: str) -> Array:
         raise DataError(f"Embeddings must be real numbers, not {array.dtype}.", where=name)
     elif array.dtype not in (xp.float32, xp.float64):
         array = xp.astype(array, xp.float32 if array.dtype.itemsize < 4 else xp.float64)
+    with np.errstate(all="ignore"):
+        if math.isfinite(float(xp.sum(array))):  # the sum may overflow too, so that this is no proof
+            return array
     for rows in row_blocks(*array.shape):
         finite = to_numpy(xp.all(xp.isfinite(array[rows, :]), axis=1))
         if not finite.all():

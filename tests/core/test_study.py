@@ -101,7 +101,8 @@ def candidates(value: Any) -> list[Any]:
     if isinstance(value, dict):
         return [{"typos": (0.1,)}]
     if isinstance(value, tuple):
-        return [value[::-1], value[:1], ("mean", "max"), tuple(item * 0.5 for item in value if isinstance(item, float))]
+        halved = tuple(item * 0.5 for item in value if isinstance(item, float))
+        return [value[::-1], value[:1], ("mean", "max"), halved]
     return [*WORDS, 3, ("nli", "qa")]
 
 

@@ -10,6 +10,7 @@ from tiny import WORDS, make_encoder
 
 from alignaudit.core.example import ParallelText
 from alignaudit.core.study import Measures
+from alignaudit.errors import SetupError
 from alignaudit.experiment import embeddings
 from alignaudit.experiment.alignment import measure_encoder
 from alignaudit.experiment.embeddings import (
@@ -90,12 +91,18 @@ def test_a_failed_write_leaves_nothing_half_written(tmp_path, monkeypatch, befor
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(embeddings, "save_file", torn)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(SetupError, match=r"deu\.safetensors: cannot be written: .*No space left"):
         folder.keep(TEXTS[0], random_vectors(3), random_vectors(4))
     assert [path.name for path in tmp_path.iterdir()] == ["deu.safetensors"] * before
     if before:
         kept = load_file(tmp_path / "deu.safetensors")
         assert torch.equal(kept["foreign.mean"], random_vectors(1)["mean"])
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(SetupError, match="file/folder: cannot be written"):
+        EmbeddingFolder(tmp_path / "file" / "folder")
 
 
 # ------------------------------------------------------------------ references

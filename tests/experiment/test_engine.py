@@ -19,6 +19,7 @@ from tiny import make_encoder
 
 from alignaudit.cli.main import main
 from alignaudit.core.assemble import assemble_tables
+from alignaudit.core.contracts import CONTRACTS
 from alignaudit.core.layout import RunFolder
 from alignaudit.core.plan import read_plan
 from alignaudit.core.store import Store
@@ -98,8 +99,15 @@ def test_tables_hold_every_planned_cell(finished):
     tables = assemble_tables(plan, store)
     alignment = tables["alignment"]
     runs, layers, languages = 3 * 2 + 1, 3, 2
-    per_cell = 2 * (2 + 2) + 2  # directions × (accuracy, margin; raw and centred) + CKA
-    assert len(alignment) == runs * layers * languages * per_cell
+    counts = alignment["metric"].value_counts()
+    for name in ("accuracy", "margin"):  # directions × (raw and centred)
+        assert counts[name] == runs * layers * languages * 2 * 2
+    for name in ("cka_debiased", "language_gap"):  # of one variant
+        assert counts[name] == runs * layers * languages * 2
+    assert counts["cka_null_z"] == runs * languages * 2  # at one layer
+    # Of seven measurements two are of the pretrained encoder, which has nothing to be compared with.
+    assert counts["cka_reference"] == (runs - 2) * languages * 2
+    assert len(tables["perturbed_items"]) == runs * languages * 2 * 12  # typos of two severities
     assert len(tables["items"]) == runs * layers * languages * 2 * 12
     assert set(tables["controls"]["control"]) == {"untrained", "shuffled_pairs", "chance", "character_ngram"}
     trained = tables["runs"].set_index("arm")
@@ -286,7 +294,15 @@ def test_identity_covers_what_matters_and_nothing_else():
 
 
 @pytest.mark.parametrize(
-    "change", ["measure.neighbours=5", "data.parallel_pairs=13", 'measure.languages=["dv"]']
+    "change",
+    [
+        "measure.neighbours=5",
+        "measure.pool=5",
+        "measure.permutations=19",
+        'measure.poolings=["mean", "max"]',
+        "data.parallel_pairs=13",
+        'measure.languages=["dv"]',
+    ],
 )
 def test_measuring_otherwise_trains_nothing_again(change):
     first, second = draw_plan(small_study()), draw_plan(small_study(change))
@@ -405,5 +421,5 @@ def test_python_door_returns_the_tables(finished, tmp_path):
     os.symlink(store.root, tmp_path / "store")
     run = run_seeds(small_study(), out=tmp_path, machine=HERE)
     assert (run.stages_run, run.stages_found) == (0, len(plan.stages))
-    assert set(run.tables) == {"runs", "alignment", "items", "scores", "controls"}
+    assert set(run.tables) == set(CONTRACTS)
     assert (tmp_path / "quickstart" / "tables" / "alignment.csv").is_file()
