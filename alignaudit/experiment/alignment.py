@@ -160,6 +160,7 @@ def measure_encoder(
         if progress:
             progress(text.language)
     whole = time.perf_counter() - begun
+    encoding = source.seconds + (reference.seconds if reference else 0.0)
     return AlignmentTables(
         pd.DataFrame(found.rows),
         pd.concat(found.items, ignore_index=True),
@@ -170,7 +171,7 @@ def measure_encoder(
         pd.concat([part.items for part in found.perturbed], ignore_index=True)
         if found.perturbed
         else pd.DataFrame(),
-        {"encoder": source.seconds, "measures": whole - source.seconds},
+        {"encoder": encoding, "measures": whole - encoding},
         source.encoded,
     )
 

@@ -114,6 +114,7 @@ class StoredReference:
 
     def __init__(self, path: Path, device: torch.device) -> None:
         self.path, self.device = path, device
+        self.seconds = 0.0
 
     def vectors(self, text: ParallelText) -> tuple[Array, Array]:
         """Return the vectors of a text's foreign and English side, [n, d] each."""
@@ -135,6 +136,11 @@ class EncoderReference:
 
     def __init__(self, source: SentenceEncoder, pooling: Pooling) -> None:
         self.source, self.pooling = source, pooling
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time spent in the other encoder so far."""
+        return self.source.seconds
 
     def vectors(self, text: ParallelText) -> tuple[Array, Array]:
         """Return the vectors of a text's foreign and English side, [n, d] each."""

@@ -40,6 +40,8 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
     device = torch.device(context.device)
     languages = tuple(config["languages"])
     settings = Measures.model_validate(config["measure"], strict=False)
+    if stage.kind == "untrained":  # a control of the clean text
+        settings = settings.model_copy(update={"perturbations": {}})
     done: list[str] = []
 
     def progress(language: str) -> None:

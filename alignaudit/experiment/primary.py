@@ -26,7 +26,18 @@ _SEED = 0  # of folds and pairings: the same for every encoder, so that their di
 
 
 class Reference(Protocol):
-    """Vectors of sentences by the encoder that others are compared with, at its primary layer."""
+    """Vectors of sentences by the encoder that others are compared with, at its primary layer.
+
+    Attributes
+    ----------
+    seconds
+        Wall time spent in that encoder so far.
+    """
+
+    @property
+    def seconds(self) -> float:
+        """Return the wall time spent in that encoder so far."""
+        ...
 
     def vectors(self, text: ParallelText) -> tuple[Array, Array]:
         """Return the vectors of a text's foreign and English side, [n, d] each."""

@@ -89,9 +89,12 @@ class Measurement:
         if chosen.centred is not None:
             keep &= frame["centred"] == chosen.centred
         order = {metric: place for place, metric in enumerate(chosen.metrics or METRICS)}
-        found = frame[keep].assign(place=frame.loc[keep, "metric"].map(order))
-        by = ["language", "layer", "pooling", "centred", "place"]
-        return found.sort_values(by, kind="stable").drop(columns="place").reset_index(drop=True)
+        asked = {language: place for place, language in enumerate(frame["language"].unique())}
+        found = frame[keep].assign(
+            turn=frame.loc[keep, "language"].map(asked), place=frame.loc[keep, "metric"].map(order)
+        )
+        by = ["turn", "layer", "pooling", "centred", "place"]
+        return found.sort_values(by, kind="stable").drop(columns=["turn", "place"]).reset_index(drop=True)
 
 
 def _preset(name: str) -> Specification:

@@ -33,10 +33,11 @@ def settings_of(perturbations: dict[str, tuple[float, ...]], **more) -> Measures
     return Measures(perturbations=perturbations, pool=5, **more)
 
 
-def tables_of(tokenizer, encoder, perturbations, text: ParallelText = TEXT):
+def tables_of(tokenizer, encoder, perturbations, lexicon=None):
     source = SentenceEncoder(encoder, tokenizer)
-    english = sentence_vectors(encoder, tokenizer, text.english)["mean"][2].numpy()
-    found = measure_perturbed(text, source, 2, english, Pairs.of(text), KEY, settings_of(perturbations))
+    english = sentence_vectors(encoder, tokenizer, ENGLISH)["mean"][2].numpy()
+    settings = settings_of(perturbations)
+    found = measure_perturbed(TEXT, source, 2, english, Pairs.of(TEXT), KEY, settings, lexicon)
     return found, source.encoded
 
 
@@ -64,10 +65,13 @@ def column(frame: pd.DataFrame, metric: str, direction: str, centred: bool) -> p
 # ------------------------------------------------------------------ numbers
 
 
-@pytest.mark.parametrize(("name", "severity"), [("typos", 0.3), ("token_dropout", 0.4)])
+@pytest.mark.parametrize(
+    ("name", "severity"), [("typos", 0.3), ("token_dropout", 0.4), ("code_switching", 0.5)]
+)
 def test_foreign_is_perturbed_and_english_is_clean(tokenizer, encoder, name, severity):
-    found, encoded = tables_of(tokenizer, encoder, {name: (severity,)})
-    noisy = perturb_language(FOREIGN, "deu", name, severity, 0, ids=range(12))
+    lexicon = {word: word[::-1] for word in WORDS}
+    found, encoded = tables_of(tokenizer, encoder, {name: (severity,)}, lexicon)
+    noisy = perturb_language(FOREIGN, "deu", name, severity, 0, ids=range(12), lexicon=lexicon)
     assert set(noisy.sentences) != set(FOREIGN)
     assert encoded == len(set(noisy.sentences))
     x = sentence_vectors(encoder, tokenizer, noisy.sentences)["mean"][2].numpy()
@@ -186,3 +190,4 @@ def test_unknown_and_unusable_perturbations_are_named():
         check_perturbations(["lower_casing", "typo"])
     with pytest.raises(StudyError, match="code-switching needs a lexicon"):
         check_perturbations(["code_switching"])
+    check_perturbations(PERTURBATIONS, lexicons=True)
