@@ -10,12 +10,13 @@ import array_api_compat
 from alignaudit.measure.arrays import Array, namespace, row_blocks
 from alignaudit.measure.similarity import Similarity
 
-__all__ = ["SPARE", "NeighbourLists", "collect", "confirm", "empty_lists"]
+__all__ = ["FEW", "SPARE", "NeighbourLists", "collect", "confirm", "empty_lists"]
 
 SPARE = 2
 """Neighbours kept beyond k, so that a gap behind the k-th shows that none was missed."""
 _GROUPS = 16  # of candidates, whose maxima bound the last neighbour from below
-_FEW = 1 / 3  # of the queries: worth copying out
+FEW = 1 / 3
+"""Share of a tile's queries up to which they are worth copying out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def collect(cells: Array, best: Array, lists: NeighbourLists, own: slice, offset
     improved = xp.nonzero(best > last)[0]
     if not improved.shape[0]:
         return
-    if improved.shape[0] < _FEW * best.shape[0]:
+    if improved.shape[0] < FEW * best.shape[0]:
         cells = cells[improved, :] if lists.axis == 1 else xp.take(cells, improved, axis=1)
         last = last[improved]
     else:

@@ -24,7 +24,7 @@ from alignaudit.measure.arrays import (
     namespace,
     to_numpy,
 )
-from alignaudit.measure.neighbours import SPARE, NeighbourLists, collect, confirm, empty_lists
+from alignaudit.measure.neighbours import FEW, SPARE, NeighbourLists, collect, confirm, empty_lists
 from alignaudit.measure.similarity import Similarity
 
 __all__ = ["Ranking", "search_both_ways"]
@@ -182,13 +182,22 @@ def _compare(
     cells: Array, best: Array, side: _Direction, own: slice, tolerance: float
 ) -> tuple[IntArray, IntArray]:
     """Count per query the candidates surely above its translation, and those level with it or nearly."""
-    gold = side.gold[own]
-    if not bool(namespace(cells).any(best >= gold - tolerance)):
-        none = np.zeros(own.stop - own.start, dtype=np.int64)
-        return none, none
+    xp, gold = namespace(cells), side.gold[own]
+    above = level = np.zeros(own.stop - own.start, dtype=np.int64)
+    live = xp.nonzero(best >= gold - tolerance)[0]
+    if not live.shape[0]:
+        return above, level
+    if live.shape[0] < FEW * gold.shape[0]:
+        cells = cells[live, :] if side.lists.axis == 1 else xp.take(cells, live, axis=1)
+        gold = gold[live]
     across = gold[:, None] if side.lists.axis == 1 else gold[None, :]
-    above = _count(cells > across + tolerance, side.lists.axis)
-    return above, _count(cells >= across - tolerance, side.lists.axis) - above
+    greater = _count(cells > across + tolerance, side.lists.axis)
+    near = _count(cells >= across - tolerance, side.lists.axis) - greater
+    if len(greater) == len(above):
+        return greater, near
+    above, level, where = above.copy(), level.copy(), to_numpy(live)
+    above[where], level[where] = greater, near
+    return above, level
 
 
 def _count(mask: Array, axis: int) -> IntArray:

@@ -63,7 +63,7 @@ class Cosines:
         # A sum of d products errs by about sqrt(d) 2^-25, roundings being independent; this is 8 times that.
         self.tolerance = length * math.sqrt(left.shape[1]) * 2.0**-22
         self.on_host = str(array_api_compat.device(left)) == "cpu"
-        self.tile_shape = (1024, 1024) if self.on_host else (8192, 8192)
+        self.tile_shape = (2048, 1024) if self.on_host else (8192, 8192)
 
     def tile(self, rows: Array | slice, columns: Array | slice, *, exact: bool = False) -> Array:
         """Return the cosines [rows, columns], float32."""
