@@ -27,7 +27,8 @@ from alignaudit.measure.rank_measures import (
     pool_chance_corrected,
     reciprocal_rank,
 )
-from alignaudit.measure.retrieval import Retrieval, normalise, retrieve
+from alignaudit.measure.retrieval import Retrieval, normalise, retrieve_from_similarity
+from alignaudit.measure.similarity import Cosines
 
 __all__ = ["Pairs", "both_directions", "cell_rows", "item_rows", "retrieval_rows"]
 
@@ -94,7 +95,8 @@ def cell_rows(
     rows += both_directions("language_gap", False, gap.value, gap.standard_error, gap.reason)
     found = {}
     for centred in centrings:
-        found[centred] = retrieve(normalise(x, centred=centred), normalise(y, centred=centred), k=neighbours)
+        cosines = Cosines(normalise(x, centred=centred), normalise(y, centred=centred))
+        found[centred] = retrieve_from_similarity(cosines, k=neighbours)
         rows += retrieval_rows(found[centred], pairs, pool, centred=centred)
     return rows, found
 

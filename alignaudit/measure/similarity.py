@@ -59,6 +59,7 @@ class Cosines:
 
     def __init__(self, left: Array, right: Array, length: float = 1.0) -> None:
         self.left, self.right = left, right
+        self._translations: Array | None = None
         self.shape = (int(left.shape[0]), int(right.shape[0]))
         # A sum of d products errs by about sqrt(d) 2^-25, roundings being independent; this is 8 times that.
         self.tolerance = length * math.sqrt(left.shape[1]) * 2.0**-22
@@ -88,5 +89,7 @@ class Cosines:
     def translations(self) -> Array:
         """Return the cosine of each row with its translation, summed in float64; shape [n]."""
         xp = namespace(self.left)
-        index = xp.arange(self.shape[0], device=array_api_compat.device(self.left))
-        return self.exact(index, index)
+        if self._translations is None:
+            index = xp.arange(self.shape[0], device=array_api_compat.device(self.left))
+            self._translations = self.exact(index, index)
+        return self._translations
