@@ -60,8 +60,8 @@ def test_the_temperature_is_the_likeliest(seed, n, noise, extra):
     # The search of scipy stops short of the ends of its range, where the likelihood is flat.
     assert found.log_likelihood >= -best.fun - 1e-12
     if not found.limit:
-        # At a maximum the likelihood is flat: 1e-5 is what scipy's default tolerance leaves.
-        assert found.value == pytest.approx(1 / best.x, rel=1e-4)
+        # scipy's search leaves 1e-5 of 1 / T by default; at high temperatures that is much of it.
+        assert 1 / found.value == pytest.approx(best.x, rel=1e-4, abs=3e-5)
 
 
 def test_at_the_temperature_the_mean_cosine_of_the_pairs_is_the_expected_one():
