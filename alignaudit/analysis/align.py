@@ -17,6 +17,9 @@ __all__ = ["ENGLISH", "depth", "kept", "retention", "tail", "transfer"]
 ENGLISH = ("en", "eng")
 """Codes of English, which zero-shot transfer leaves out."""
 
+PREFERRED = ("em_f1", "f1", "accuracy")
+"""Of several metrics of one task the first that is there counts, as in XTREME."""
+
 HALVES = ("even", "odd")
 """Halves of the items, by their numbers."""
 
@@ -142,7 +145,7 @@ def transfer(tables: Tables, grid: Grid) -> dict[str, Cells]:
     ----------
     tables
         Needs ``scores``: rows with role ``target``, split ``test``, stage ``target:<task>``. Of
-        several metrics ``f1`` is taken, else ``accuracy``, else the first by name; of several
+        several metrics the first of :data:`PREFERRED` is taken, else the first by name; of several
         updates the last.
     grid
         The compared runs.
@@ -184,7 +187,7 @@ def kept(tables: Tables, grid: Grid) -> Cells:
 
 def _one_metric(rows: pd.DataFrame) -> pd.DataFrame:
     names = sorted({str(name) for name in rows["metric"]})
-    chosen = next((name for name in ("f1", "accuracy") if name in names), names[0])
+    chosen = next((name for name in PREFERRED if name in names), names[0])
     return rows[rows["metric"] == chosen]
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from alignaudit.analysis.collect import Grid
 from alignaudit.analysis.plan import AnalysisPlan
 
-__all__ = ["design_warnings", "status_reasons"]
+__all__ = ["design_warnings", "status_reasons", "study_warnings"]
 
 ENOUGH_PAIRS = 6
 """Smallest number of pairs whose exact two-sided sign-flip test can reach .05."""
@@ -39,6 +42,23 @@ def design_warnings(grid: Grid) -> list[str]:
         The compared runs.
     """
     return [*_order_only(grid), *_riding_along(grid), *_size(grid)]
+
+
+def study_warnings(study: Mapping[str, Any]) -> list[str]:
+    """Return sentences on settings of the study that limit what its results can claim.
+
+    Parameters
+    ----------
+    study
+        The resolved study of the plan.
+    """
+    target = study.get("target", {})
+    if target.get("selection") == "target-languages":
+        return [
+            "Target checkpoints were chosen by their scores on the target languages' test data: the transfer "
+            "is not zero-shot."
+        ]
+    return []
 
 
 def _order_only(grid: Grid) -> list[str]:

@@ -18,6 +18,7 @@ __all__ = ["build_parser", "entry_point", "main"]
 COMMANDS = {
     "run-seeds": ("run_seeds", "train and measure every run of a study; resumes by itself"),
     "plan": ("run_seeds", "say what run-seeds would do and take (the same as --dry-run)"),
+    "check": ("check", "validate a study, its data and its encoders before anything is trained"),
     "compare": ("compare", "contrast schedules: estimates, intervals, tests, verdicts"),
     "report": ("report", "write the HTML report, figures and tables"),
     "measure": ("measure", "alignment of any encoder on any folder of parallel text"),

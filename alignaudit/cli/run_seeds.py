@@ -55,21 +55,30 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     from alignaudit.core.study import load_study
     from alignaudit.experiment.cost import estimate_cost
     from alignaudit.experiment.engine import Event, find_machine
-    from alignaudit.experiment.run import prepare_run, run_seeds
+    from alignaudit.experiment.run import prepare_run, quiet_libraries, run_seeds
+    from alignaudit.experiment.stages import draw_plan
 
+    quiet_libraries()
     overrides = list(arguments.overrides)
     if arguments.seeds:
         overrides.append(f"seeds={list(arguments.seeds)}")
     study = load_study(arguments.study, overrides)
-    plan = prepare_run(study, arguments.schedules or None)
+    schedules = arguments.schedules or None
+    unreached: list[str] = []
+    if arguments.dry_run:
+        plan = draw_plan(study, schedules, unreached=unreached)
+    else:
+        plan = prepare_run(study, schedules)
     folder = RunFolder(Path(arguments.out), study.name)
     store = Store(folder.store)
     machine = find_machine(arguments.device, arguments.workers, arguments.keep_every)
     cost = estimate_cost(plan, store, machine)
     _describe(console, study.name, cost)
     if arguments.dry_run:
+        for sentence in unreached:
+            console.say(f"not reached here: {sentence}")
         if arguments.json:
-            console.give_json(cost.to_dict())
+            console.give_json({**cost.to_dict(), "unreached": unreached})
         else:
             console.give(cost.listing())
         console.say(f"Next: {_command(arguments)}")
@@ -121,9 +130,13 @@ def _command(arguments: argparse.Namespace) -> str:
 
 
 def _describe(console: Console, name: str, cost: Cost) -> None:
+    from alignaudit.experiment.cost import GPU
+
     console.say(
         f"Study {name}: {cost.runs} runs in {cost.stages} stages "
         f"({cost.saved} saved by sharing); {cost.done} finished, {cost.to_run} to run "
-        f"with {cost.updates} updates."
+        f"with {cost.updates} updates and {cost.tokens / 1e6:,.1f} million tokens."
     )
     console.say(f"Expected: about {duration(cost.wall_s)} on {cost.workers} ({cost.basis}).")
+    if cost.gpu_hours >= 1:
+        console.say(f"About {cost.gpu_hours:,.0f} hours of one {GPU} in float32, by operations alone.")

@@ -173,7 +173,12 @@ SCORES = Contract(
         Column("task", "string", "task that was scored"),
         Column("role", "string", "what the task is in the study", levels=("intermediate", "target")),
         Column("update", "int64", "optimizer updates of the stage done when it was scored"),
-        Column("split", "string", "`dev` (English, forgetting curve) or `test`", levels=("dev", "test")),
+        Column(
+            "split",
+            "string",
+            "`dev`: English, along the way; `test`: of the state that is kept; `test_path`: along the way",
+            levels=("dev", "test", "test_path"),
+        ),
         _LANGUAGE,
         Column("metric", "string", "`accuracy`, `f1`, `em_f1` …"),
         Column("value", "float64", "score as a fraction", "0–1", nullable=True),

@@ -103,6 +103,11 @@ class TaskData:
     test
         Examples by language code (English included where it exists); empty for a task that is
         only trained on.
+    answers
+        How answers of a span task are compared: ``squad`` or ``mlqa`` (punctuation and articles of
+        the language).
+    unanswerable
+        Whether a span task has questions without answer, so that "none" may be predicted.
     """
 
     name: str
@@ -112,6 +117,8 @@ class TaskData:
     train: Sequence[Example]
     dev: Sequence[Example]
     test: Mapping[str, Sequence[Example]] = field(default_factory=dict)
+    answers: str = "squad"
+    unanswerable: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from alignaudit.core.decode import Strict, apply_overrides, decode, read_toml
+from alignaudit.core.phase import Optimisation, Phase, Schedule
 from alignaudit.core.rng import STREAMS
 from alignaudit.core.specification import Pooling
 from alignaudit.errors import StudyError, did_you_mean
@@ -21,75 +22,17 @@ __all__ = [
     "EmbeddedEncoder",
     "Encoder",
     "Measures",
-    "Optimisation",
-    "Phase",
-    "Schedule",
     "Study",
-    "TaskSettings",
     "canonical_json",
     "load_study",
     "study_hash",
 ]
-
-Policy = Literal["global", "restart", "constant"]
-OptimizerState = Literal["carry", "reset"]
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(names)) < len(names):
         raise ValueError("the names must differ from one another")
     return names
-
-
-class Optimisation(Strict):
-    """AdamW and its learning-rate curve: warm-up, a flat part, then linear decay."""
-
-    learning_rate: float = Field(gt=0, description="peak learning rate")
-    warmup_share: float = Field(0.1, ge=0, lt=1, description="share of the updates spent warming up")
-    flat_share: float = Field(
-        0.0, ge=0, le=1, description="share of the updates until which the peak is held"
-    )
-    end_share: float = Field(0.0, ge=0, le=1, description="last learning rate as a share of the peak")
-    weight_decay: float = Field(0.01, ge=0, description="not applied to biases and layer norms")
-    betas: tuple[float, float] = (0.9, 0.999)
-    epsilon: float = Field(1e-8, gt=0)
-    clip_norm: float = Field(1.0, gt=0, description="largest Euclidean norm of the gradient")
-    micro_batches: int = Field(1, ge=1, description="parts a batch is cut into, shortest texts first")
-    freeze_embeddings: bool = False
-
-
-class TaskSettings(Strict):
-    """How much a task is trained."""
-
-    updates: int = Field(ge=1, description="optimizer updates")
-    batch_size: int = Field(ge=1, description="examples per update")
-    max_length: int = Field(128, ge=8, description="tokens per text; longer ones are cut")
-    train_examples: int | None = Field(None, ge=1, description="use only the first so many")
-
-
-class Phase(Strict):
-    """One phase of training (intermediate or target): its tasks and its optimisation."""
-
-    tasks: dict[str, TaskSettings] = Field(min_length=1)
-    optimisation: Optimisation
-    learning_rate_policy: Policy = "global"
-    optimizer_state: OptimizerState = "carry"
-
-
-class Schedule(Strict):
-    """One arm: the order in which the fixed multiset of batches is seen."""
-
-    kind: Literal["none", "sequential", "concurrent", "interleaved"]
-    block: int | None = Field(None, ge=1, description="batches of a task in a row, for interleaved")
-    order: tuple[str, ...] | None = Field(None, description="fixed task order instead of the drawn one")
-    learning_rate_policy: Policy | None = Field(None, description="overrides the phase's")
-    optimizer_state: OptimizerState | None = Field(None, description="overrides the phase's")
-
-    @model_validator(mode="after")
-    def _block_belongs_to_interleaved(self) -> Schedule:
-        if (self.kind == "interleaved") != (self.block is not None):
-            raise ValueError("`block` is needed for kind `interleaved` and for no other kind")
-        return self
 
 
 class EmbeddedEncoder(Strict):
@@ -127,21 +70,38 @@ class Encoder(Strict):
 
 
 class Data(Strict):
-    """Where text comes from: the embedded world, or a folder in the layout of ``data/README.md``."""
+    """Where text comes from: the embedded world, a folder, or the Hugging Face Hub.
 
-    source: Literal["world", "folder"]
-    folder: str | None = Field(None, description="relative to the study file")
-    parallel: str = Field("tatoeba", description="sub-folder with the parallel text")
+    Folders are relative to the study file. A data set named in ``files`` or ``folders`` is read
+    there, whatever the source of the others.
+    """
+
+    source: Literal["world", "folder", "hub"]
+    folder: str | None = Field(None, description="root with one sub-folder per data set, see data/README.md")
+    hub: str | None = Field(None, description="folder of Hub repositories to read instead of the network")
+    folders: dict[str, str] = Field({}, description="folder by data set")
+    files: dict[str, dict[str, str]] = Field({}, description="file name by data set and split")
+    carve: dict[str, str] = Field(
+        {}, description="by data set the split that train and development are both cut from"
+    )
+    revisions: dict[str, str] = Field({}, description="revision by data set, instead of the pinned one")
+    parallel: str = Field("tatoeba", description="data set or sub-folder with the parallel text")
     world_seed: int = Field(0, ge=0)
-    train_examples: int = Field(3000, ge=1)
-    dev_examples: int = Field(400, ge=1)
-    test_examples: int = Field(300, ge=1)
-    parallel_pairs: int = Field(400, ge=4)
+    train_examples: int | None = Field(None, ge=1, description="at most so many per task")
+    dev_examples: int | None = Field(None, ge=1)
+    test_examples: int | None = Field(None, ge=1, description="at most so many per language")
+    parallel_pairs: int | None = Field(None, ge=4, description="at most so many per language")
 
     @model_validator(mode="after")
-    def _folder_is_given(self) -> Data:
-        if (self.source == "folder") != (self.folder is not None):
-            raise ValueError("`folder` is needed for source `folder` and for no other source")
+    def _source_is_complete(self) -> Data:
+        if self.source == "folder" and self.folder is None:
+            raise ValueError("`folder` is needed for source `folder`")
+        if self.source == "world":
+            if self.folder or self.hub or self.folders or self.files or self.carve:
+                raise ValueError("source `world` reads no files")
+            for name in ("train_examples", "dev_examples", "test_examples", "parallel_pairs"):
+                if getattr(self, name) is None:
+                    raise ValueError(f"source `world` needs `{name}`")
         return self
 
 
@@ -153,6 +113,9 @@ class Measures(Strict):
     neighbours: int = Field(4, ge=1, description="k of the retrieval margin")
     pool: int = Field(200, ge=2, description="candidates of the pool-size-normalised accuracy")
     permutations: int = Field(99, ge=19, description="random pairings behind the p-value of CKA")
+    retrieval: tuple[Literal["tatoeba", "bucc2018"], ...] = Field(
+        (), description="XTREME's retrieval tasks, scored from the encoder after every stage"
+    )
     perturbations: dict[str, tuple[Annotated[float, Field(gt=0, le=1)], ...]] = Field(
         {}, description="severities by name of the perturbation, measured at the primary layer"
     )
@@ -166,6 +129,12 @@ class Measures(Strict):
     @classmethod
     def _names_differ(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         return _different(names)
+
+    @model_validator(mode="after")
+    def _tatoeba_needs_its_pooling(self) -> Measures:
+        if "tatoeba" in self.retrieval and "mean" not in self.poolings:
+            raise ValueError("`retrieval` of tatoeba reads the pooling `mean`: add it to `poolings`")
+        return self
 
 
 class Study(Strict):
@@ -195,6 +164,19 @@ class Study(Strict):
         for name in self.streams:
             if name not in STREAMS:
                 raise ValueError(f'unknown stream "{name}". {did_you_mean(name, STREAMS)}')
+        if "tatoeba" in self.measure.retrieval and self.data.parallel != "tatoeba":
+            raise ValueError(
+                'measure.retrieval: tatoeba is scored from its own text: set data.parallel = "tatoeba"'
+            )
+        phase = self.intermediate
+        if phase.selection != "last" or phase.patience:
+            raise ValueError("intermediate: arms are compared after their last update: select in [target]")
+        own = [name for name, settings in phase.tasks.items() if settings.optimisation is not None]
+        if own:
+            raise ValueError(
+                f"intermediate.tasks.{own[0]}: all tasks of the phase share one optimisation: where the "
+                "recipe differs between them, write [intermediate.optimisation]"
+            )
         for name, schedule in self.schedules.items():
             if schedule.order is not None and sorted(schedule.order) != sorted(self.intermediate.tasks):
                 raise ValueError(f"schedules.{name}.order must name each intermediate task once")
@@ -214,7 +196,8 @@ def load_study(path: str | Path | None = None, overrides: Sequence[str] = ()) ->
     Returns
     -------
     Study
-        Validated and frozen; a relative ``data.folder`` is resolved against the study file.
+        Validated and frozen; relative folders of ``[data]`` are resolved against the study file, and
+        ``data.files`` against ``data.folder`` where there is one.
 
     Raises
     ------
@@ -234,16 +217,32 @@ def load_study(path: str | Path | None = None, overrides: Sequence[str] = ()) ->
         file = file / "study.toml"
     values = apply_overrides(read_toml(file), overrides)
     study = decode(Study, values, where=str(file))
-    folder = study.data.folder
-    if folder is None or Path(folder).is_absolute():
-        return study
-    resolved = str((file.parent / folder).resolve())
-    return study.model_copy(update={"data": study.data.model_copy(update={"folder": resolved})})
+    return study.model_copy(update={"data": _resolved(study.data, file.parent)})
+
+
+def _resolved(data: Data, base: Path) -> Data:
+    """Return the data's settings with every folder and file made absolute."""
+
+    def place(text: str) -> str:
+        return text if Path(text).is_absolute() else str((base / text).resolve())
+
+    root = Path(place(data.folder)) if data.folder else base
+    return data.model_copy(
+        update={
+            "folder": place(data.folder) if data.folder else None,
+            "hub": place(data.hub) if data.hub else None,
+            "folders": {name: place(folder) for name, folder in data.folders.items()},
+            "files": {
+                name: {split: str(root / file) for split, file in splits.items()}
+                for name, splits in data.files.items()
+            },
+        }
+    )
 
 
 def study_hash(study: Study) -> str:
     """Return the SHA-256 of a study's settings, without the place of its data on this machine."""
-    values = study.model_dump(mode="json", exclude={"data": {"folder"}})
+    values = study.model_dump(mode="json", exclude={"data": {"folder", "hub", "folders", "files"}})
     return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alignaudit.errors import DataError, did_you_mean
-from alignaudit.experiment.files import read_lines
+from alignaudit.experiment.text_file import read_lines
 
 __all__ = ["MASK", "BmlamaLanguage", "BmlamaRow", "is_bmlama_folder", "read_bmlama", "read_bmlama_folder"]
 

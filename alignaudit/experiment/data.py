@@ -1,4 +1,4 @@
-"""Where a study's text comes from, behind one door: the embedded world or a folder."""
+"""Where a study's text comes from, behind one door: the embedded world, folders, or the Hub."""
 
 from __future__ import annotations
 
@@ -7,31 +7,55 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
-from alignaudit.core.example import ParallelText, TaskData
+from alignaudit.core.example import ParallelText, TaskData, TextExample
 from alignaudit.core.language import languages
+from alignaudit.core.phase import TaskSettings
 from alignaudit.core.store import file_sha256
 from alignaudit.core.study import Data
+from alignaudit.core.tasks import task as find_task
 from alignaudit.errors import DataError, StudyError, did_you_mean
-from alignaudit.experiment.files import FOLDER_TASKS
+from alignaudit.experiment.mining import mining_files, mining_languages
 from alignaudit.experiment.parallel import parallel_files, parallel_languages, read_parallel
+from alignaudit.experiment.tasks.load import load_task, task_fingerprint, train_size
+from alignaudit.experiment.tasks.parallel_rows import hub_languages, hub_parallel, hub_parallel_fingerprint
+from alignaudit.experiment.tasks.problems import Problem, find_problems
+from alignaudit.experiment.tasks.rows import Place
+from alignaudit.world.language import LANGUAGES
 from alignaudit.world.world import World
 
-__all__ = ["FolderSource", "Source", "WorldSource", "open_source"]
+__all__ = ["Source", "TaskSource", "WorldSource", "mining_fingerprint", "open_source", "place_of"]
 
-WORLD_TASKS = ("nli", "pos", "qa", "role")
+WORLD_TASKS = ("mlm", "nli", "pos", "qa", "role")
+BUCC = "bucc2018"
 
 
 class Source(Protocol):
     """Text of a study: tasks, parallel text, and fingerprints of both for stage identities."""
 
-    def task(self, name: str) -> TaskData:
+    def task(self, name: str, settings: TaskSettings) -> TaskData:
         """Return the data of a task."""
         ...
 
-    def task_fingerprint(self, name: str) -> str:
+    def task_fingerprint(self, name: str, settings: TaskSettings) -> str:
         """Return a hash that changes when the task's data may."""
+        ...
+
+    def train_size(self, name: str, settings: TaskSettings) -> int | None:
+        """Return the number of training examples, or None where it cannot be known here."""
+        ...
+
+    def problems(self, name: str, settings: TaskSettings) -> list[Problem]:
+        """Return what is wrong with the data of a task; every row is read."""
+        ...
+
+    def is_trained(self, name: str) -> bool:
+        """Return whether there is anything to train the task on."""
+        ...
+
+    def is_tested(self, name: str) -> bool:
+        """Return whether the task has test sets."""
         ...
 
     def parallel_languages(self) -> tuple[str, ...]:
@@ -46,6 +70,10 @@ class Source(Protocol):
         """Return a hash that changes when the parallel text may."""
         ...
 
+    def mining_folder(self) -> Path | None:
+        """Return the folder of BUCC's mining sets; None where there is none."""
+        ...
+
     def describe_languages(self) -> dict[str, dict[str, str]]:
         """Return name, script and family of every language, for reports."""
         ...
@@ -57,28 +85,29 @@ def open_source(data: Data) -> Source:
     Raises
     ------
     DataError
-        If the folder does not exist.
+        If a folder does not exist.
     """
     if data.source == "world":
         return WorldSource(data)
-    folder = Path(str(data.folder))
-    if not folder.is_dir():
-        raise DataError(
-            "there is no such folder.", where=str(folder), hint='Set it with --set data.folder="PATH".'
-        )
-    return FolderSource(data, folder)
+    for folder in (data.folder, data.hub, *data.folders.values()):
+        if folder is not None and not Path(folder).is_dir():
+            raise DataError(
+                "there is no such folder.", where=folder, hint='Set it with --set data.folder="PATH".'
+            )
+    return TaskSource(data)
 
 
-def _unknown_task(name: str, known: tuple[str, ...]) -> StudyError:
-    return StudyError(f'there is no data for a task "{name}".', where="tasks", hint=did_you_mean(name, known))
-
-
-def _check_task(task: TaskData) -> TaskData:
-    if not task.train:
-        raise DataError("no training data.", where=f"task {task.name}", hint="Check the task's files.")
-    if not task.dev:
-        raise DataError("no development data.", where=f"task {task.name}", hint="Check the task's files.")
-    return task
+def place_of(data: Data) -> Place:
+    """Return where the data sets of a study lie."""
+    return Place(
+        hub=data.hub or "",
+        folder=data.folder or "",
+        folders=data.folders,
+        files=data.files,
+        carve=data.carve,
+        revisions=data.revisions,
+        network=data.source == "hub",
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,23 +123,53 @@ class WorldSource:
         text = repr((_world_fingerprint(self.data.world_seed), parts))
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def task(self, name: str) -> TaskData:
-        """Return the data of a task of the world."""
-        if name not in WORLD_TASKS:
-            raise _unknown_task(name, WORLD_TASKS)
+    def _sizes(self) -> tuple[int, int, int]:
         data = self.data
-        return _check_task(
-            self._world().task(
-                name, train=data.train_examples, dev=data.dev_examples, test=data.test_examples
-            )
-        )
+        # the study was refused if one of them were missing
+        return data.train_examples or 0, data.dev_examples or 0, data.test_examples or 0
 
-    def task_fingerprint(self, name: str) -> str:
+    def task(self, name: str, settings: TaskSettings) -> TaskData:
+        """Return the data of a task of the world."""
+        _check_world_task(name, settings)
+        train, dev, test = self._sizes()
+        if name == "mlm":
+            return self._mlm(settings, train, dev)
+        return self._world().task(name, train=train, dev=dev, test=test)
+
+    def _mlm(self, settings: TaskSettings, train: int, dev: int) -> TaskData:
+        """Return running text: as much of each language, documents in turn; English for development."""
+        each = -(-train // len(settings.train_languages))
+        corpora = [self._world().corpus(code, each) for code in settings.train_languages]
+        texts = [TextExample(text) for documents in zip(*corpora, strict=True) for text in documents]
+        english = self._world().corpus("en", each + dev)[-dev:]
+        return TaskData("mlm", "mlm", (), "accuracy", texts[:train], [TextExample(text) for text in english])
+
+    def task_fingerprint(self, name: str, settings: TaskSettings) -> str:
         """Return a hash of the world's definition, the sizes and the task's name."""
-        if name not in WORLD_TASKS:
-            raise _unknown_task(name, WORLD_TASKS)
-        data = self.data
-        return self._fingerprint("task", name, data.train_examples, data.dev_examples, data.test_examples)
+        _check_world_task(name, settings)
+        parts: tuple[object, ...] = ("task", name, *self._sizes())
+        return self._fingerprint(*parts, *(settings.train_languages if name == "mlm" else ()))
+
+    def train_size(self, name: str, settings: TaskSettings) -> int | None:
+        """Return the number of training examples."""
+        _check_world_task(name, settings)
+        return min(self._sizes()[0], settings.train_examples or self._sizes()[0])
+
+    def problems(self, name: str, settings: TaskSettings) -> list[Problem]:
+        """Return nothing: the world's data are right, but for a task that it has not."""
+        try:
+            _check_world_task(name, settings)
+        except StudyError as error:
+            return [Problem("error", error.where, error.what, error.hint)]
+        return []
+
+    def is_trained(self, name: str) -> bool:
+        """Return True: every task of the world has training data."""
+        return True
+
+    def is_tested(self, name: str) -> bool:
+        """Return whether the task has test sets."""
+        return name != "mlm" and bool(self._world().task(name, train=1, dev=1, test=1).test)
 
     def parallel_languages(self) -> tuple[str, ...]:
         """Return the world's foreign languages."""
@@ -118,13 +177,16 @@ class WorldSource:
 
     def parallel(self, languages: tuple[str, ...]) -> Iterator[ParallelText]:
         """Yield the world's test pairs: the same English sentences for every language."""
-        world = self._world()
         for language in languages:
-            yield world.parallel(language, pairs=self.data.parallel_pairs)
+            yield self._world().parallel(language, pairs=self.data.parallel_pairs or 0)
 
     def parallel_fingerprint(self, languages: tuple[str, ...]) -> str:
         """Return a hash of the world's definition and the languages."""
         return self._fingerprint("parallel", languages, self.data.parallel_pairs)
+
+    def mining_folder(self) -> Path | None:
+        """Return None: the world has no mining sets."""
+        return None
 
     def describe_languages(self) -> dict[str, dict[str, str]]:
         """Return name, script and family of the world's languages."""
@@ -135,42 +197,90 @@ class WorldSource:
 
 
 @dataclass(frozen=True, slots=True)
-class FolderSource:
-    """A folder with one sub-folder per data set, in the layouts of their publishers."""
+class TaskSource:
+    """Published data sets, in folders or on the Hub, behind the records of ``core.tasks``."""
 
     data: Data
-    folder: Path
 
-    def task(self, name: str) -> TaskData:
-        """Return the data of a task, split by document or context."""
-        if name not in FOLDER_TASKS:
-            raise _unknown_task(name, tuple(FOLDER_TASKS))
-        data = self.data
-        return _check_task(
-            FOLDER_TASKS[name].read(self.folder, data.train_examples, data.dev_examples, data.test_examples)
-        )
+    def _limits(self, settings: TaskSettings) -> dict[str, Any]:
+        limits = [size for size in (self.data.train_examples, settings.train_examples) if size is not None]
+        return {
+            "train_languages": settings.train_languages,
+            "test_languages": settings.test_languages,
+            "train_examples": min(limits, default=None),
+            "dev_examples": self.data.dev_examples,
+            "test_examples": self.data.test_examples,
+        }
 
-    def task_fingerprint(self, name: str) -> str:
-        """Return a hash of the task's files and the sizes."""
-        if name not in FOLDER_TASKS:
-            raise _unknown_task(name, tuple(FOLDER_TASKS))
-        sizes = (self.data.train_examples, self.data.dev_examples, self.data.test_examples)
-        return _files_hash([self.folder / file for file in FOLDER_TASKS[name].files], sizes)
+    def task(self, name: str, settings: TaskSettings) -> TaskData:
+        """Return the data of a task; examples are made when they are asked for."""
+        return load_task(find_task(name), place_of(self.data), **self._limits(settings))
+
+    def task_fingerprint(self, name: str, settings: TaskSettings) -> str:
+        """Return a hash of the task's files, or of the names and revisions of its repositories."""
+        return task_fingerprint(find_task(name), place_of(self.data), **self._limits(settings))
+
+    def train_size(self, name: str, settings: TaskSettings) -> int | None:
+        """Return the number of training examples: counted, or as published where they are out of reach."""
+        return train_size(find_task(name), place_of(self.data), **self._limits(settings))
+
+    def problems(self, name: str, settings: TaskSettings) -> list[Problem]:
+        """Return what is wrong with the data of a task; every row is read."""
+        try:
+            return find_problems(find_task(name), place_of(self.data), **self._limits(settings))
+        except StudyError as error:
+            return [Problem("error", error.where or f"task {name}", error.what, error.hint)]
+
+    def is_trained(self, name: str) -> bool:
+        """Return whether there is anything to train the task on."""
+        return bool(find_task(name).train)
+
+    def is_tested(self, name: str) -> bool:
+        """Return whether the task has test sets."""
+        return find_task(name).test is not None
+
+    def _parallel_folder(self) -> Path | None:
+        """Return the folder of the parallel text; None where it is read from the Hub."""
+        name = self.data.parallel
+        if name in self.data.folders:
+            return Path(self.data.folders[name])
+        if self.data.folder and (self.data.source == "folder" or (Path(self.data.folder) / name).is_dir()):
+            return Path(self.data.folder) / name
+        return None
 
     def parallel_languages(self) -> tuple[str, ...]:
-        """Return the languages of the parallel text's sub-folder."""
-        return parallel_languages(self.folder / self.data.parallel)
+        """Return the languages of the parallel text."""
+        folder = self._parallel_folder()
+        return hub_languages(self.data.parallel) if folder is None else parallel_languages(folder)
 
     def parallel(self, languages: tuple[str, ...]) -> Iterator[ParallelText]:
         """Yield the pairs of each language, at most ``parallel_pairs`` of them."""
+        folder, limit = self._parallel_folder(), self.data.parallel_pairs
         for language in languages:
-            yield read_parallel(self.folder / self.data.parallel, language, self.data.parallel_pairs)
+            if folder is None:
+                yield hub_parallel(self.data.parallel, language, place_of(self.data), limit)
+            else:
+                yield read_parallel(folder, language, limit)
 
     def parallel_fingerprint(self, languages: tuple[str, ...]) -> str:
         """Return a hash of the languages' files, that of their documents included."""
-        folder = self.folder / self.data.parallel
+        folder = self._parallel_folder()
+        limit = (self.data.parallel_pairs,)
+        if folder is None:
+            names = [
+                hub_parallel_fingerprint(self.data.parallel, language, place_of(self.data))
+                for language in languages
+            ]
+            return hashlib.sha256(repr((limit, names)).encode()).hexdigest()
         files = [path for language in languages for path in parallel_files(folder, language)]
-        return _files_hash(files, (self.data.parallel_pairs,))
+        return _files_hash(files, limit)
+
+    def mining_folder(self) -> Path | None:
+        """Return the folder of BUCC's mining sets; None where there is none."""
+        if BUCC in self.data.folders:
+            return Path(self.data.folders[BUCC])
+        places = [Path(self.data.folder) / name for name in (BUCC, "bucc")] if self.data.folder else []
+        return next((place for place in places if place.is_dir()), None)
 
     def describe_languages(self) -> dict[str, dict[str, str]]:
         """Return name, script and family of every language known by an ISO code."""
@@ -181,6 +291,34 @@ class FolderSource:
             code: {"name": language.name, "script": language.script, "family": language.family}
             for code, language in found.items()
         }
+
+
+def mining_fingerprint(folder: Path) -> str:
+    """Return a hash of all files of a folder of mining sets."""
+    files = [
+        file
+        for language in mining_languages(folder)
+        for split in ("dev", "test")
+        for file in mining_files(folder, language, split)
+    ]
+    return _files_hash(files, ())
+
+
+def _check_world_task(name: str, settings: TaskSettings) -> None:
+    if name not in WORLD_TASKS:
+        raise StudyError(
+            f'there is no data for a task "{name}".', where="tasks", hint=did_you_mean(name, WORLD_TASKS)
+        )
+    known = [language.code for language in LANGUAGES]
+    for language in settings.train_languages:
+        if language not in known:
+            raise StudyError(
+                f'the world has no language "{language}".',
+                where=f"tasks.{name}.train_languages",
+                hint=did_you_mean(language, known),
+            )
+    if settings.test_languages or (name != "mlm" and settings.train_languages != ("en",)):
+        raise StudyError("the world's tasks are trained in English and tested in all.", where=f"tasks.{name}")
 
 
 @cache
@@ -194,7 +332,7 @@ def _world_fingerprint(seed: int) -> str:
     return _world(seed).fingerprint()
 
 
-def _files_hash(files: list[Path], sizes: tuple[int, ...]) -> str:
+def _files_hash(files: list[Path], sizes: tuple[int | None, ...]) -> str:
     digest = hashlib.sha256(repr(sizes).encode())
     for path in files:
         if not path.is_file():

@@ -13,7 +13,8 @@ from alignaudit.core.example import TextExample
 from alignaudit.core.rng import stream, stream_seed
 from alignaudit.core.study import EmbeddedEncoder
 from alignaudit.experiment.batch import Masking
-from alignaudit.experiment.model import HeadSpec, MultiTaskModel, build_encoder
+from alignaudit.experiment.heads import HeadSpec
+from alignaudit.experiment.model import MultiTaskModel, build_encoder
 from alignaudit.experiment.schedule import BatchPlan, Steps, build_plan
 from alignaudit.experiment.tasks.encoding import encode
 from alignaudit.experiment.train import Keeper, TrainingPlan, TrainingState, train

@@ -14,7 +14,7 @@ from transformers import PreTrainedTokenizerBase
 from alignaudit.core.example import ParallelText
 from alignaudit.core.specification import Pooling
 from alignaudit.core.study import Measures
-from alignaudit.experiment.model import pool
+from alignaudit.experiment.heads import pool
 from alignaudit.measure.arrays import Array
 
 __all__ = ["SentenceEncoder", "as_array", "block_count", "sentence_vectors"]
@@ -197,7 +197,7 @@ def sentence_vectors(
     sentences
         n texts.
     poolings
-        How token vectors become sentence vectors, see :func:`alignaudit.experiment.model.pool`.
+        How token vectors become sentence vectors, see :func:`alignaudit.experiment.heads.pool`.
     max_length
         Tokens per text, special ones included.
     batch_size, device

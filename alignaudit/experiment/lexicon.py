@@ -7,7 +7,7 @@ from pathlib import Path
 
 from alignaudit.core.language import languages
 from alignaudit.errors import DataError
-from alignaudit.experiment.files import read_lines
+from alignaudit.experiment.text_file import read_lines
 
 __all__ = ["read_lexicon", "read_lexicons"]
 

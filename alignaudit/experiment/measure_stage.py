@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from alignaudit.core.plan import Stage
 from alignaudit.core.rng import stream_seed
 from alignaudit.core.specification import primary_layer
 from alignaudit.core.study import Measures
-from alignaudit.errors import InterruptedRunError
+from alignaudit.errors import DataError, InterruptedRunError
 from alignaudit.experiment.alignment import chance_rows, measure_encoder, ngram_rows
 from alignaudit.experiment.context import Context, Outcome, encoder_source
-from alignaudit.experiment.data import open_source
+from alignaudit.experiment.data import mining_fingerprint, open_source
 from alignaudit.experiment.embeddings import REFERENCE_FILE, PrimaryVectors, StoredReference
 from alignaudit.experiment.encode import block_count
 from alignaudit.experiment.model import build_encoder, load_config, load_encoder, load_tokenizer
+from alignaudit.experiment.retrieval_scores import bucc_scores, tatoeba_scores
 
 __all__ = ["run_baselines", "run_measure", "run_untrained"]
 
@@ -59,9 +63,10 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
     if before := config.get("reference"):
         context.store.verify(before, {REFERENCE_FILE})
         reference = StoredReference(context.store.folder(before) / REFERENCE_FILE, device)
+    tokenizer = load_tokenizer(source)
     tables = measure_encoder(
         encoder.to(device),
-        load_tokenizer(source),
+        tokenizer,
         open_source(context.data).parallel(languages),
         settings,
         device=device,
@@ -71,7 +76,11 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
         progress=progress,
     )
 
+    scores = _retrieval(config, tables.alignment, encoder, tokenizer, settings, context)
+
     def write(folder: Path) -> None:
+        if scores:
+            pd.DataFrame(scores).to_parquet(folder / "scores.parquet", index=False)
         tables.alignment.to_parquet(folder / "alignment.parquet", index=False)
         tables.items.to_parquet(folder / "items.parquet", index=False)
         if len(tables.shuffled):
@@ -83,6 +92,28 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
             recorder.save(folder / REFERENCE_FILE)
 
     return {"seconds": tables.seconds, "sentences_encoded": tables.encoded}, write
+
+
+def _retrieval(
+    config: Mapping[str, Any],
+    alignment: pd.DataFrame,
+    encoder: torch.nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    settings: Measures,
+    context: Context,
+) -> list[dict[str, Any]]:
+    """Scores of the retrieval tasks that the stage asks for; the untrained control has none."""
+    wanted, depth = config.get("retrieval", ()), block_count(encoder)
+    scores = tatoeba_scores(alignment, depth) if "tatoeba" in wanted else []
+    if "bucc2018" in wanted:
+        folder = open_source(context.data).mining_folder()
+        if folder is None or mining_fingerprint(folder) != config["mining"]:
+            raise DataError(
+                "the mining sets are not those that the study was planned with.", where=str(folder)
+            )
+        device = torch.device(context.device)
+        scores += bucc_scores(encoder, tokenizer, folder, settings, depth, device)
+    return scores
 
 
 def run_baselines(stage: Stage, context: Context) -> Outcome:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,136 +13,25 @@ from safetensors.torch import save_file
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 
-from alignaudit.core.example import Format
 from alignaudit.core.rng import stream_seed
 from alignaudit.core.specification import Pooling
-from alignaudit.errors import DataError, SetupError
+from alignaudit.errors import DataError, SetupError, UsageError
 from alignaudit.experiment.batch import Batch
+from alignaudit.experiment.heads import HeadSpec, MaskedTokenHead, initialise, make_head
 
 __all__ = [
-    "HeadSpec",
-    "MaskedTokenHead",
     "MultiTaskModel",
-    "PooledHead",
-    "SpanHead",
-    "TokenHead",
     "build_encoder",
     "checkpoint_path",
     "load_config",
     "load_encoder",
     "load_pretrained",
     "load_tokenizer",
-    "pool",
+    "loading_error",
     "save_encoder",
 ]
 
 _DROPOUT_NAMES = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "attention_dropout")
-
-
-@dataclass(frozen=True, slots=True)
-class HeadSpec:
-    """What a task needs of a head: its format and its number of classes or tags."""
-
-    format: Format
-    classes: int
-
-
-def pool(
-    hidden: torch.Tensor,
-    attention_mask: torch.Tensor,
-    pooling: Pooling,
-    special_tokens_mask: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Return one vector per text.
-
-    Parameters
-    ----------
-    hidden
-        Shape ``[texts, tokens, d]``.
-    attention_mask
-        Shape ``[texts, tokens]``, 1 for tokens that are not padding (special ones included).
-    pooling
-        ``first`` token; ``mean`` or ``max`` over all tokens that are not padding; or
-        ``mean_without_special``, over those that are not special either (over all where a text
-        has no other).
-    special_tokens_mask
-        Shape ``[texts, tokens]``, 1 for special tokens; needed for ``mean_without_special`` only.
-
-    Returns
-    -------
-    torch.Tensor
-        Shape ``[texts, d]``.
-    """
-    if pooling == "first":
-        return hidden[:, 0]
-    kept = attention_mask
-    if pooling == "mean_without_special":
-        assert special_tokens_mask is not None
-        words = attention_mask * (1 - special_tokens_mask)
-        kept = torch.where(words.any(dim=1, keepdim=True), words, attention_mask)
-    if pooling == "max":
-        return hidden.masked_fill(kept.unsqueeze(-1) == 0, float("-inf")).amax(dim=1)
-    mask = kept.unsqueeze(-1).to(hidden.dtype)
-    return (hidden * mask).sum(1) / mask.sum(1)
-
-
-class PooledHead(nn.Module):
-    """Pool, dense, tanh, project: for classification (classes) and multiple choice (one score)."""
-
-    def __init__(self, hidden_size: int, outputs: int, pooling: Pooling, dropout: float) -> None:
-        super().__init__()
-        self.pooling = pooling
-        self.dropout = nn.Dropout(dropout)
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.project = nn.Linear(hidden_size, outputs)
-
-    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return logits ``[examples, classes or options]``."""
-        pooled = self.dropout(pool(hidden, batch.attention_mask, self.pooling))
-        logits: torch.Tensor = self.project(self.dropout(torch.tanh(self.dense(pooled))))
-        return logits.view(-1, batch.group) if batch.group > 1 else logits
-
-
-class SpanHead(nn.Module):
-    """Start and end logits of every token; padding cannot be chosen."""
-
-    def __init__(self, hidden_size: int) -> None:
-        super().__init__()
-        self.project = nn.Linear(hidden_size, 2)
-
-    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return logits ``[examples, 2, tokens]``."""
-        logits: torch.Tensor = self.project(hidden).transpose(1, 2)
-        return logits.masked_fill(batch.attention_mask.unsqueeze(1) == 0, float("-inf"))
-
-
-class TokenHead(nn.Module):
-    """Tag logits of the labelled tokens."""
-
-    def __init__(self, hidden_size: int, classes: int, dropout: float) -> None:
-        super().__init__()
-        self.dropout = nn.Dropout(dropout)
-        self.project = nn.Linear(hidden_size, classes)
-
-    def forward(self, hidden: torch.Tensor, batch: Batch) -> torch.Tensor:
-        """Return logits ``[words, tags]``."""
-        logits: torch.Tensor = self.project(self.dropout(hidden[batch.rows, batch.positions]))
-        return logits
-
-
-class MaskedTokenHead(nn.Module):
-    """Vocabulary logits of the hidden tokens, with the decoder tied to the word embeddings."""
-
-    def __init__(self, hidden_size: int, vocabulary: int) -> None:
-        super().__init__()
-        self.dense = nn.Linear(hidden_size, hidden_size)
-        self.norm = nn.LayerNorm(hidden_size)
-        self.bias = nn.Parameter(torch.zeros(vocabulary))
-
-    def forward(self, hidden: torch.Tensor, batch: Batch, embeddings: torch.Tensor) -> torch.Tensor:
-        """Return logits ``[hidden tokens, vocabulary]``."""
-        states = self.norm(nn.functional.gelu(self.dense(hidden[batch.rows, batch.positions])))
-        return nn.functional.linear(states, embeddings, self.bias)
 
 
 class MultiTaskModel(nn.Module):
@@ -160,19 +48,48 @@ class MultiTaskModel(nn.Module):
     seed
         Seed of the stream ``head_init``: each head is drawn from its own stream, so that a task
         gets the same first head whatever other tasks the study holds.
+    initial_heads
+        Per task the weights that its head starts from in place of drawn ones, such as
+        :func:`alignaudit.experiment.mlm_head.pretrained_mlm_head`; no other head is changed by them.
+
+    Raises
+    ------
+    UsageError
+        If initial weights are for no task here, or do not fit its head.
     """
 
     def __init__(
-        self, encoder: nn.Module, heads: Mapping[str, HeadSpec], pooling: Pooling, dropout: float, seed: int
+        self,
+        encoder: nn.Module,
+        heads: Mapping[str, HeadSpec],
+        pooling: Pooling,
+        dropout: float,
+        seed: int,
+        *,
+        initial_heads: Mapping[str, Mapping[str, torch.Tensor]] | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         config = encoder.config
         self.heads = nn.ModuleDict(
-            {name: _make_head(spec, config, pooling, dropout) for name, spec in heads.items()}
+            {name: make_head(spec, config, pooling, dropout) for name, spec in heads.items()}
         )
         for name, head in self.heads.items():
-            _initialise(head, stream_seed(seed, "head_init", name))
+            initialise(head, stream_seed(seed, "head_init", name))
+        for name, weights in (initial_heads or {}).items():
+            self._start_from(name, weights)
+
+    def _start_from(self, task: str, weights: Mapping[str, torch.Tensor]) -> None:
+        if task not in self.heads:
+            raise UsageError("initial weights are given, but it has no head.", where=f"task {task}")
+        try:
+            self.heads[task].load_state_dict(weights)
+        except RuntimeError as error:
+            raise UsageError(
+                "the initial weights do not fit its head.",
+                where=f"task {task}",
+                hint="Names and shapes must be those of the head.",
+            ) from error
 
     def forward(self, task: str, batch: Batch) -> torch.Tensor:
         """Return the logits of one task for a batch (shapes: see the heads)."""
@@ -194,32 +111,6 @@ class MultiTaskModel(nn.Module):
             flat = logits.reshape(-1, logits.shape[-1])
             return nn.functional.cross_entropy(flat, batch.labels.reshape(-1), reduction="sum") / 2
         return nn.functional.cross_entropy(logits, batch.labels, reduction="sum")
-
-
-def _make_head(spec: HeadSpec, config: PretrainedConfig, pooling: Pooling, dropout: float) -> nn.Module:
-    size = int(config.hidden_size)
-    if spec.format == "classification":
-        return PooledHead(size, spec.classes, pooling, dropout)
-    if spec.format == "multiple_choice":
-        return PooledHead(size, 1, pooling, dropout)
-    if spec.format == "span":
-        return SpanHead(size)
-    if spec.format == "tagging":
-        return TokenHead(size, spec.classes, dropout)
-    return MaskedTokenHead(size, int(config.vocab_size))
-
-
-def _initialise(module: nn.Module, seed: int) -> None:
-    """Weights N(0, 0.02²), biases 0, norms 1 (Devlin et al. 2019), from a generator of its own."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            if parameter.dim() > 1:
-                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, 0.02, generator=generator))
-            elif "norm" in name and name.endswith("weight"):
-                parameter.fill_(1.0)
-            else:
-                parameter.zero_()
 
 
 def checkpoint_path(name: str) -> str:
@@ -249,7 +140,8 @@ def checkpoint_path(name: str) -> str:
     return str(folder)
 
 
-def _loading_error(name: str, error: Exception) -> SetupError:
+def loading_error(name: str, error: Exception) -> SetupError:
+    """Return the error to raise where a checkpoint cannot be read for the reason given."""
     first = str(error).strip().split("\n")[0]
     return SetupError(
         f"cannot be loaded: {first}",
@@ -269,7 +161,7 @@ def load_config(name: str) -> PretrainedConfig:
     try:
         return AutoConfig.from_pretrained(checkpoint_path(name))
     except (OSError, ValueError) as error:
-        raise _loading_error(name, error) from error
+        raise loading_error(name, error) from error
 
 
 def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
@@ -285,7 +177,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(checkpoint_path(name))
     except (OSError, ValueError) as error:
-        raise _loading_error(name, error) from error
+        raise loading_error(name, error) from error
     if len(tokenizer) <= len(tokenizer.all_special_ids):
         raise SetupError(
             "cannot be loaded: it has no tokenizer.",
@@ -347,7 +239,7 @@ def load_pretrained(
             **more,
         )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise _loading_error(name, error) from error
+        raise loading_error(name, error) from error
     return model.eval(), set(found["missing_keys"])
 
 
@@ -382,10 +274,22 @@ def _no_pooler(config: PretrainedConfig) -> dict[str, bool]:
     return {"add_pooling_layer": False} if config.model_type in ("bert", "roberta", "xlm-roberta") else {}
 
 
-def save_encoder(encoder: nn.Module, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Write ``config.json``, ``model.safetensors`` and the tokenizer, loadable by name of the folder."""
+def save_encoder(
+    encoder: nn.Module,
+    tokenizer: PreTrainedTokenizerBase,
+    folder: Path,
+    *,
+    mlm_head: nn.Module | None = None,
+) -> None:
+    """Write ``config.json``, ``model.safetensors`` and the tokenizer, loadable by name of the folder.
+
+    A head of masked language modelling is written beside, under the names of XLM-R's, so that
+    :func:`alignaudit.experiment.mlm_head.pretrained_mlm_head` finds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     encoder.config.save_pretrained(folder)  # type: ignore[union-attr, operator]
     tensors = {name: value.detach().cpu().contiguous() for name, value in encoder.state_dict().items()}
+    for name, value in mlm_head.state_dict().items() if mlm_head else ():
+        tensors[f"lm_head.{name.replace('norm', 'layer_norm')}"] = value.detach().cpu().contiguous()
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
     tokenizer.save_pretrained(folder)

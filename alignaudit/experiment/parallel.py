@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from alignaudit.core.example import ParallelText
 from alignaudit.errors import DataError, did_you_mean
-from alignaudit.experiment.files import read_lines
+from alignaudit.experiment.text_file import read_lines
 
 __all__ = [
     "parallel_files",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,8 @@ from alignaudit.core.layout import RunFolder
 from alignaudit.core.plan import StudyPlan, write_plan
 from alignaudit.core.store import Store
 from alignaudit.core.study import Study, load_study
-from alignaudit.errors import DataError, StudyError
-from alignaudit.experiment.data import open_source
+from alignaudit.experiment.check import check_study, raise_first
 from alignaudit.experiment.engine import Event, Machine, find_machine, repair, run_plan
-from alignaudit.experiment.perturbed import check_perturbations
 from alignaudit.experiment.stages import draw_plan
 
 __all__ = ["StudyRun", "prepare_run", "quiet_libraries", "run_seeds"]
@@ -50,7 +49,8 @@ class StudyRun:
 
 
 def quiet_libraries() -> None:
-    """Let transformers say errors only and draw no progress bars in this process (for the command line)."""
+    """Let libraries say errors only and draw no progress bars in this process (for the command line)."""
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     transformers_logging.set_verbosity_error()
     transformers_logging.disable_progress_bar()
 
@@ -61,25 +61,11 @@ def prepare_run(study: Study, schedules: Sequence[str] | None = None) -> StudyPl
     Raises
     ------
     StudyError, DataError, SetupError
-        As :func:`alignaudit.experiment.stages.draw_plan`; also if a task or a language cannot be
-        read, has too few examples for one batch, or a target task has no test sets.
+        As :func:`alignaudit.experiment.stages.draw_plan`; also if anything that
+        :func:`alignaudit.experiment.check.check_study` looks at is wrong or out of reach.
     """
-    check_perturbations(study.measure.perturbations)
     plan = draw_plan(study, schedules)
-    source = open_source(study.data)
-    for name, settings in (*study.intermediate.tasks.items(), *study.target.tasks.items()):
-        task = source.task(name)
-        available = len(task.train[: settings.train_examples])
-        if available < settings.batch_size:
-            raise DataError(
-                f"{available} training examples, but a batch takes {settings.batch_size}.",
-                where=f"task {name}",
-                hint="Lower its batch_size, or give it training data.",
-            )
-        if name in study.target.tasks and not task.test:
-            raise StudyError("has no test sets, so it cannot be a target task.", where=f"task {name}")
-    for _ in source.parallel(study.measure.languages or source.parallel_languages()):
-        pass  # reading is the check
+    raise_first(check_study(study, plan=plan))
     return plan
 
 

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from alignaudit.core.study import Schedule
+from alignaudit.core.phase import Schedule
 from alignaudit.errors import DataError, StudyError
 
 __all__ = [

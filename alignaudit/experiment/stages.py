@@ -3,31 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from transformers.utils import cached_file
-
+from alignaudit.core.mixture import task_updates
+from alignaudit.core.phase import Phase, Schedule
 from alignaudit.core.plan import PlannedRun, Stage, StudyPlan, Yield
 from alignaudit.core.rng import STREAMS
-from alignaudit.core.store import file_sha256
-from alignaudit.core.study import Phase, Schedule, Study, canonical_json, study_hash
+from alignaudit.core.study import Study, canonical_json, study_hash
 from alignaudit.errors import DataError, SetupError, StudyError, did_you_mean
-from alignaudit.experiment.data import Source, open_source
-from alignaudit.experiment.model import checkpoint_path
+from alignaudit.experiment.data import Source, mining_fingerprint, open_source
 from alignaudit.experiment.schedule import draw_order, order_rows
+from alignaudit.experiment.weights import weights_fingerprint
 from alignaudit.world.world import World
 
 __all__ = ["AT_BOUNDARIES", "VERSIONS", "draw_plan", "run_name"]
 
 VERSIONS: Mapping[str, int] = {
-    "pretrain": 1,
-    "intermediate": 1,
-    "target": 1,
-    "measure": 2,
+    "pretrain": 2,
+    "intermediate": 2,
+    "target": 2,
+    "measure": 3,
     "untrained": 2,
     "baselines": 2,
 }
@@ -48,7 +46,9 @@ def run_name(checkpoint: int, arm: str, seed: int) -> str:
     return f"c{checkpoint + 1}-{arm}-s{seed}"
 
 
-def draw_plan(study: Study, schedules: Sequence[str] | None = None) -> StudyPlan:
+def draw_plan(
+    study: Study, schedules: Sequence[str] | None = None, *, unreached: list[str] | None = None
+) -> StudyPlan:
     """Return the graph of stages that a study needs; nothing is computed but fingerprints.
 
     Parameters
@@ -57,6 +57,10 @@ def draw_plan(study: Study, schedules: Sequence[str] | None = None) -> StudyPlan
         A validated study.
     schedules
         Arms to plan; all of the study's by default.
+    unreached
+        If given, data and weights that cannot be reached are noted in it, one sentence each, instead
+        of being an error. The graph then has the right shape, but stages of its own identity: it can
+        be shown and costed, not run.
 
     Raises
     ------
@@ -75,7 +79,7 @@ def draw_plan(study: Study, schedules: Sequence[str] | None = None) -> StudyPlan
                 where=f"study {study.name}",
                 hint=did_you_mean(arm, study.schedules),
             )
-    builder = _Builder(study, open_source(study.data))
+    builder = _Builder(study, open_source(study.data), unreached)
     for position, name in enumerate(study.encoder.checkpoints):
         encoder = builder.checkpoint(position, name)
         for seed in study.seeds:
@@ -113,20 +117,44 @@ class _Encoder:
 class _Builder:
     """Collects stages, runs and yields while the design is walked through."""
 
-    def __init__(self, study: Study, source: Source) -> None:
+    def __init__(self, study: Study, source: Source, unreached: list[str] | None) -> None:
         self.study = study
         self.source = source
+        self.unreached = unreached
         self.stages: list[Stage] = []
         self.runs: list[PlannedRun] = []
         self.yields: list[Yield] = []
         self.unshared = 0
         self.languages = _languages(study, source)
-        self.parallel = source.parallel_fingerprint(self.languages)
-        self.tasks = {
-            name: source.task_fingerprint(name) for name in (*study.intermediate.tasks, *study.target.tasks)
-        }
+        self.parallel = self.reach(lambda: source.parallel_fingerprint(self.languages))
+        self.mining = self.reach(lambda: _mining(study, source))
+        self.intermediate, self.target = self._phase(study.intermediate), self._phase(study.target)
         self.orders = order_rows(tuple(study.intermediate.tasks), study.orders)
         self.prefix: dict[str, int] = {}
+
+    def reach(self, fingerprint: Callable[[], str]) -> str:
+        """Return a fingerprint, or a stand-in where it is out of reach and that may be so."""
+        try:
+            return fingerprint()
+        except (DataError, SetupError) as error:
+            if self.unreached is None:
+                raise
+            if str(error) not in self.unreached:
+                self.unreached.append(str(error))
+            return f"unreached: {error}"
+
+    def _phase(self, phase: Phase) -> _PhaseData:
+        sizes = {name: self.source.train_size(name, settings) for name, settings in phase.tasks.items()}
+        updates = task_updates(phase, sizes)
+        settings = {
+            name: one.model_dump(mode="json", exclude={"epochs", "optimisation"}) | {"updates": updates[name]}
+            for name, one in phase.tasks.items()
+        }
+        prints = {
+            name: self.reach(partial(self.source.task_fingerprint, name, one))
+            for name, one in phase.tasks.items()
+        }
+        return _PhaseData(updates, settings, prints)
 
     def add(
         self, kind: str, label: str, config: Mapping[str, Any], parents: Sequence[str], updates: int
@@ -145,12 +173,21 @@ class _Builder:
             **self._measured(),
             "shuffled": not reference,
             "reference": reference,
+            "retrieval": list(self.study.measure.retrieval),
+            "mining": self.mining,
         }
         parents = (*encoder.parents, reference) if reference else encoder.parents
         return self.add("measure", label, config, parents, 0).key
 
+    def measured(self, key: str, run: str, stage: str) -> list[Yield]:
+        """Return what a measurement gives: alignment, and scores of the retrieval tasks if any."""
+        roles = ("alignment", "scores") if self.study.measure.retrieval else ("alignment",)
+        return [Yield(key, run, stage, role) for role in roles]
+
     def _measured(self) -> dict[str, Any]:
-        settings = self.study.measure.model_dump(mode="json", exclude={"languages", "task_evaluations"})
+        settings = self.study.measure.model_dump(
+            mode="json", exclude={"languages", "task_evaluations", "retrieval"}
+        )
         return {"measure": settings, "languages": list(self.languages), "parallel": self.parallel}
 
     def checkpoint(self, position: int, name: str) -> _Encoder:
@@ -176,7 +213,7 @@ class _Builder:
             PlannedRun(label, "pretrained", "pretrained", name, -1, "", "", "", 0, (measured,), "")
         )
         self.yields += [
-            Yield(measured, label, "pretrained", "alignment"),
+            *self.measured(measured, label, "pretrained"),
             Yield(measured, label, "shuffled_pairs", "control"),
             Yield(untrained.key, label, "untrained", "control"),
             Yield(baselines.key, "", "chance", "control"),
@@ -188,7 +225,7 @@ class _Builder:
 
     def _pretrained(self, label: str, name: str) -> _Encoder:
         if not name.startswith(EMBEDDED):
-            return _Encoder(_weights_fingerprint(name), "", name)
+            return _Encoder(self.reach(lambda: weights_fingerprint(name)), "", name)
         if self.study.data.source != "world":
             raise StudyError(
                 "the embedded encoder knows no language but the world's.",
@@ -223,7 +260,7 @@ class _Builder:
         intermediate = ""
         pretrained = self.measure(encoder, f"c{position + 1}: measure pretrained")
         if schedule.kind == "none":
-            self.yields.append(Yield(pretrained, name, "intermediate", "alignment"))
+            self.yields += self.measured(pretrained, name, "intermediate")
         else:
             stage = self._intermediate(name, encoder, schedule, order, seed)
             intermediate = stage.key
@@ -232,7 +269,7 @@ class _Builder:
             keys += [stage.key, measured]
             self.yields += [
                 Yield(stage.key, name, "intermediate", "scores"),
-                Yield(measured, name, "intermediate", "alignment"),
+                *self.measured(measured, name, "intermediate"),
             ]
         for task in self.study.target.tasks:
             stage = self._target(name, after, task, seed)
@@ -241,7 +278,7 @@ class _Builder:
             keys += [stage.key, measured]
             self.yields += [
                 Yield(stage.key, name, f"target:{task}", "scores"),
-                Yield(measured, name, f"target:{task}", "alignment"),
+                *self.measured(measured, name, f"target:{task}"),
             ]
             self.unshared += self.prefix[checkpoint] + (2 if intermediate else 1) + 2
         self.runs.append(
@@ -255,19 +292,19 @@ class _Builder:
                 learning_rate_policy=schedule.learning_rate_policy
                 or self.study.intermediate.learning_rate_policy,
                 optimizer_state=schedule.optimizer_state or self.study.intermediate.optimizer_state,
-                updates=_updates(self.study.intermediate) if intermediate else 0,
+                updates=sum(self.intermediate.updates.values()) if intermediate else 0,
                 stages=tuple(keys),
                 intermediate=intermediate,
             )
         )
 
-    def _common(self, encoder: _Encoder, phase: Phase, tasks: Sequence[str], seed: int) -> dict[str, Any]:
-        settings = phase.model_dump(mode="json")
+    def _common(
+        self, encoder: _Encoder, phase: Phase, data: _PhaseData, tasks: Sequence[str], seed: int
+    ) -> dict[str, Any]:
         return {
             **encoder.config(),
-            "tasks": {task: settings["tasks"][task] for task in tasks},
-            "data": {task: self.tasks[task] for task in tasks},
-            "optimisation": settings["optimisation"],
+            "tasks": {task: data.settings[task] for task in tasks},
+            "data": {task: data.fingerprints[task] for task in tasks},
             "learning_rate_policy": phase.learning_rate_policy,
             "optimizer_state": phase.optimizer_state,
             "seeds": {name: self.study.streams.get(name, seed) for name in STREAMS},
@@ -279,7 +316,8 @@ class _Builder:
         self, name: str, encoder: _Encoder, schedule: Schedule, order: Sequence[str], seed: int
     ) -> Stage:
         phase = self.study.intermediate
-        config = self._common(encoder, phase, list(phase.tasks), seed)
+        config = self._common(encoder, phase, self.intermediate, list(phase.tasks), seed)
+        config["optimisation"] = phase.optimisation.model_dump(mode="json")
         config["schedule"] = schedule.model_dump(mode="json", include={"kind", "block"})
         config["order"] = list(order)
         config["evaluations"] = self.study.measure.task_evaluations or AT_BOUNDARIES
@@ -287,18 +325,42 @@ class _Builder:
             config["learning_rate_policy"] = schedule.learning_rate_policy
         if schedule.optimizer_state:
             config["optimizer_state"] = schedule.optimizer_state
-        return self.add("intermediate", f"{name}: intermediate", config, encoder.parents, _updates(phase))
+        updates = sum(self.intermediate.updates.values())
+        return self.add("intermediate", f"{name}: intermediate", config, encoder.parents, updates)
 
     def _target(self, name: str, encoder: _Encoder, task: str, seed: int) -> Stage:
         phase = self.study.target
-        config = self._common(encoder, phase, [task], seed)
+        config = self._common(encoder, phase, self.target, [task], seed)
+        config["optimisation"] = phase.optimisation_of(task).model_dump(mode="json")
+        config["evaluations"] = phase.evaluations
+        config["selection"] = phase.selection
+        config["patience"] = phase.patience
         return self.add(
-            "target", f"{name}: target {task}", config, encoder.parents, phase.tasks[task].updates
+            "target", f"{name}: target {task}", config, encoder.parents, self.target.updates[task]
         )
 
 
-def _updates(phase: Phase) -> int:
-    return sum(settings.updates for settings in phase.tasks.values())
+@dataclass(frozen=True, slots=True)
+class _PhaseData:
+    """What the data make of a phase: updates, settings written out, fingerprints, all by task."""
+
+    updates: Mapping[str, int]
+    settings: Mapping[str, dict[str, Any]]
+    fingerprints: Mapping[str, str]
+
+
+def _mining(study: Study, source: Source) -> str:
+    """Return a hash of the mining sets; empty where BUCC is not asked for."""
+    if "bucc2018" not in study.measure.retrieval:
+        return ""
+    folder = source.mining_folder()
+    if folder is None:
+        raise DataError(
+            "there are no mining sets.",
+            where="measure.retrieval: bucc2018",
+            hint='Put BUCC\'s files below data.folder, or name their folder: data.folders.bucc2018 = "PATH".',
+        )
+    return mining_fingerprint(folder)
 
 
 def _languages(study: Study, source: Source) -> tuple[str, ...]:
@@ -311,56 +373,3 @@ def _languages(study: Study, source: Source) -> tuple[str, ...]:
                 hint=did_you_mean(language, known),
             )
     return study.measure.languages or known
-
-
-_TOKENIZER_FILES = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "sentencepiece.bpe.model",
-    "spiece.model",
-)
-
-
-def _weights_fingerprint(name: str) -> str:
-    """SHA-256 over the files that decide what an external encoder computes."""
-    path = checkpoint_path(name)
-    needed = ("config.json", *_weight_files(path, name))
-    digest = hashlib.sha256()
-    for file in (*needed, *_TOKENIZER_FILES):
-        local = _locate(path, file)
-        if local is None and file in needed:
-            raise SetupError(
-                f"its {file} cannot be found.",
-                where=f"checkpoint {name}",
-                hint="Give a folder that holds it, or a Hub name while online or with the files cached.",
-            )
-        if local is not None:
-            digest.update(f"{file}:{file_sha256(local)}".encode())
-    return f"weights:{digest.hexdigest()}"
-
-
-def _weight_files(path: str, name: str) -> list[str]:
-    """Names of the safetensors files: one, or the shards of an index. Pickled weights do not count."""
-    index = _locate(path, "model.safetensors.index.json")
-    if index is None:
-        return ["model.safetensors"]
-    try:
-        return sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, AttributeError) as error:
-        raise SetupError("its weight index cannot be read.", where=f"checkpoint {name}") from error
-
-
-def _locate(path: str, file: str) -> Path | None:
-    if Path(path).is_dir():
-        local = Path(path) / file
-        return local if local.is_file() else None
-    try:
-        found = cached_file(path, file, _raise_exceptions_for_missing_entries=False)
-    except (OSError, ValueError):
-        return None
-    return Path(found) if found else None

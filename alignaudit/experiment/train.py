@@ -8,15 +8,15 @@ done, nothing else; a run stopped anywhere and resumed gives the same bits on th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from alignaudit.core.phase import Optimisation, OptimizerState, Policy
 from alignaudit.core.rng import stream, stream_seed
-from alignaudit.core.study import Optimisation, OptimizerState, Policy
 from alignaudit.errors import FitError
 from alignaudit.experiment.batch import Masking, collate, mask_tokens, micro_batches
 from alignaudit.experiment.model import MultiTaskModel
@@ -101,7 +101,9 @@ def learning_rate(update: int, steps: Steps, total: int, optimisation: Optimisat
         start = max(begin for begin in steps.starts if begin <= update)
         stop = min((begin for begin in (*steps.starts, total) if begin > update), default=total)
     length = stop - start
-    warmup = round(optimisation.warmup_share * length)
+    warmup = optimisation.warmup_updates
+    if warmup is None:
+        warmup = round(optimisation.warmup_share * length)
     at = update - start
     peak = optimisation.learning_rate
     if at < warmup:
@@ -123,8 +125,9 @@ def train(
     pad_id: int,
     device: torch.device,
     keeper: Keeper | None = None,
-    evaluate_at: Mapping[int, str] | None = None,
+    evaluate_at: Collection[int] = (),
     evaluate: Callable[[MultiTaskModel, int], Any] | None = None,
+    after: Callable[[MultiTaskModel, list[Any]], bool] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
 ) -> TrainingState:
     """Train a model in place through one phase and return the final state.
@@ -145,6 +148,8 @@ def train(
         Keeps and restores unfinished states.
     evaluate_at, evaluate
         After which updates to call ``evaluate(model, update)``; its results are collected.
+    after
+        Called after each evaluation with the model and all results so far; True ends the phase.
     progress
         Called after every update with (updates done, updates in all, loss).
 
@@ -161,7 +166,9 @@ def train(
     state = keeper.load(model, optimizer) if keeper else None
     state = state or TrainingState(0, 0, {}, [])
     total = len(plan.steps.task)
-    while state.update < total:
+    evaluated = bool(state.evaluations) and state.update in evaluate_at
+    ended = evaluated and after is not None and after(model, state.evaluations)
+    while state.update < total and not ended:
         update = state.update
         if plan.optimizer_state == "reset" and update > 0 and update in plan.steps.starts:
             optimizer.state.clear()
@@ -178,8 +185,9 @@ def train(
             )
         state.update, state.tokens = update + 1, state.tokens + tokens
         state.losses[task] = loss
-        if evaluate and evaluate_at and state.update in evaluate_at:
+        if evaluate and state.update in evaluate_at:
             state.evaluations.append(evaluate(model, state.update))
+            ended = after is not None and after(model, state.evaluations)
         if progress:
             progress(state.update, total, loss)
         if keeper:
@@ -204,9 +212,9 @@ def _one_update(
         draw = stream(plan.masking_seed, "masking", update)
         encoded = mask_tokens(encoded, examples, plan.masking, draw)
         examples = np.arange(len(examples))
-    targets = sum(len(encoded.labels[int(index)]) for index in examples)
-    if encoded.format == "span":
-        targets = len(examples)
+    targets = len(examples)
+    if encoded.format != "span":
+        targets = max(int(encoded.labels.lengths_of(examples).sum()), 1)
     model.train()
     optimizer.zero_grad(set_to_none=True)
     loss, tokens = 0.0, 0

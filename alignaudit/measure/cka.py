@@ -7,7 +7,8 @@ space give alike (:mod:`alignaudit.measure.gram`), so the cheaper one is taken.
 Float32 features are multiplied in float32, twice as fast as float64, and row sums are added up in
 float64. That leaves an error of about 1e-9 for a thousand items. Where one item dominates, the value
 is a small difference of large sums; where more than one digit cancels, float32 features are
-multiplied in float64 instead.
+multiplied in float64 instead. Without a standard error, and with more items than features, one pass
+over float32 arrays is enough (:mod:`alignaudit.measure.cka_stream`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from alignaudit.measure.arrays import Array, matrix, namespace, paired
 from alignaudit.measure.cka_compare import DebiasedCka, biased, compared
 from alignaudit.measure.cka_jackknife import grouped, sums_of_all
 from alignaudit.measure.cka_sides import MINIMUM_ITEMS, Kernel, aligned_grams, check_kernel, gram_of, sides_of
+from alignaudit.measure.cka_stream import streamed_cka
 from alignaudit.measure.gram import CentredGram, centred_features, linear_gram
 
 __all__ = [
@@ -66,6 +68,8 @@ def linear_cka(x: Array, y: Array) -> float:
     >>> round(linear_cka(x, 3 * x[:, ::-1] + 7), 12)
     1.0
     """
+    if streamed := streamed_cka(x, y):
+        return streamed.biased
     return biased(*sides_of(*paired(x, y, minimum=MINIMUM_ITEMS), "linear", 1.0, rows=False))
 
 
@@ -181,6 +185,8 @@ def debiased_cka(
     1.0
     """
     check_kernel(kernel, threshold)
+    if kernel == "linear" and not standard_error and groups is None and (streamed := streamed_cka(x, y)):
+        return streamed
     left, right = paired(x, y, minimum=MINIMUM_ITEMS)
     among = None if groups is None else grouped(groups, left.shape[0])
 

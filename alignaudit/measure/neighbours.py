@@ -10,7 +10,7 @@ import array_api_compat
 from alignaudit.measure.arrays import Array, namespace, row_blocks
 from alignaudit.measure.similarity import Similarity
 
-__all__ = ["FEW", "SPARE", "NeighbourLists", "collect", "confirm", "empty_lists"]
+__all__ = ["FEW", "SPARE", "NeighbourLists", "collect", "confirm", "empty_lists", "merge", "threshold"]
 
 SPARE = 2
 """Neighbours kept beyond k, so that a gap behind the k-th shows that none was missed."""
@@ -89,7 +89,48 @@ def collect(cells: Array, best: Array, lists: NeighbourLists, own: slice, offset
     flat = xp.nonzero(xp.reshape(wanted, (-1,)))[0]
     rows, columns = flat // cells.shape[1], flat % cells.shape[1]
     queries, candidates = (rows, columns) if lists.axis == 1 else (columns, rows)
-    values, names = _lists(queries, candidates + offset, cells[rows, columns], int(improved.shape[0]), keep)
+    merge(lists, own, improved[queries], candidates + offset, cells[rows, columns])
+
+
+def threshold(cells: Array, lists: NeighbourLists, own: slice) -> Array:
+    """Return per query what a candidate of a tile must reach to come into its list.
+
+    Parameters
+    ----------
+    cells, lists, own
+        As for :func:`collect`.
+
+    Returns
+    -------
+    array
+        Shape [queries], float32: the last neighbour's similarity; where there is none yet, one that
+        enough candidates of the tile reach.
+    """
+    xp, keep = namespace(cells), int(lists.values.shape[1])
+    last = lists.values[own, keep - 1]
+    if bool(xp.any(last == -math.inf)):
+        last = xp.maximum(last, _bound(cells, lists.axis, keep))
+    return last
+
+
+def merge(lists: NeighbourLists, own: slice, queries: Array, candidates: Array, values: Array) -> None:
+    """Merge loose candidates into the lists of their queries.
+
+    Parameters
+    ----------
+    lists
+        Changed in place. Of equal candidates the first to come stays.
+    own
+        Part of the queries.
+    queries, candidates, values
+        Shape [c]: which query of that part, which candidate, and its similarity.
+    """
+    xp, keep = namespace(values), int(lists.values.shape[1])
+    seen = xp.zeros((own.stop - own.start,), dtype=xp.bool, device=array_api_compat.device(values))
+    seen[queries] = True
+    improved = xp.nonzero(seen)[0]
+    place = xp.cumulative_sum(xp.astype(seen, xp.int64))[queries] - 1
+    values, names = _lists(place, candidates, values, int(improved.shape[0]), keep)
     improved = improved + own.start
     values = xp.concat([lists.values[improved, :], values], axis=1)
     names = xp.concat([lists.places[improved, :], names], axis=1)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import string
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -11,18 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from alignaudit.errors import DataError
+from alignaudit.measure.answers import AnswerScheme, normalised_answer
 
 __all__ = [
     "accuracy",
-    "normalised_answer",
     "span_exact_match_f1",
     "tagging_accuracy",
     "tagging_f1",
     "tagging_spans",
 ]
-
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_WITHOUT_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
 def accuracy(predictions: npt.ArrayLike, references: npt.ArrayLike) -> float:
@@ -56,45 +51,31 @@ def accuracy(predictions: npt.ArrayLike, references: npt.ArrayLike) -> float:
     return float(np.mean(left == right))
 
 
-def normalised_answer(text: str) -> str:
-    """Return an answer in the form in which SQuAD compares it.
-
-    Parameters
-    ----------
-    text
-        An answer, in any language; the rules are English.
-
-    Returns
-    -------
-    str
-        Lower-cased, without ASCII punctuation, without English articles, single blanks between
-        words.
-
-    References
-    ----------
-    Rajpurkar et al. (2016), SQuAD, section 6.1.
-
-    Examples
-    --------
-    >>> normalised_answer("The  U.S.  Army!")
-    'us army'
-    """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_WITHOUT_PUNCTUATION)).split())
-
-
 def span_exact_match_f1(
-    predictions: Mapping[str, str], references: Mapping[str, Sequence[str]]
+    predictions: Mapping[str, str],
+    references: Mapping[str, Sequence[str]],
+    *,
+    scheme: AnswerScheme = "squad",
+    language: str = "en",
+    unanswerable: bool = False,
 ) -> tuple[float, float]:
-    """Return exact match and token F1 of extracted answers, as SQuAD 1.1 defines them.
+    """Return exact match and token F1 of extracted answers, as SQuAD and MLQA define them.
 
     Each question counts with its best reference answer; a question without prediction counts 0.
 
     Parameters
     ----------
     predictions
-        Answer by question identifier.
+        Answer by question identifier; an empty answer says that there is none.
     references
-        Accepted answers, at least one, by question identifier.
+        Accepted answers by question identifier; at least one unless ``unanswerable``.
+    scheme, language
+        How answers are compared, see :func:`alignaudit.measure.answers.normalised_answer`.
+    unanswerable
+        Whether questions may be without an answer, as in SQuAD 2.0. There, only an answer that is
+        empty once normalised is right, for exact match and F1 alike; accepted answers of articles
+        and punctuation only do not count. Without this, as in SQuAD 1.1, two answers that are empty
+        once normalised match exactly with an F1 of 0.
 
     Returns
     -------
@@ -106,32 +87,38 @@ def span_exact_match_f1(
     Raises
     ------
     DataError
-        Where there is no question, a question has no reference, or a prediction has no question.
+        Where there is no question, a question has no reference though it must, a prediction has no
+        question, or the scheme has no rules for the language.
+    UsageError
+        Where the scheme is unknown.
 
     References
     ----------
-    Rajpurkar et al. (2016), SQuAD, section 6.1; XTREME uses the same for XQuAD and TyDi QA.
+    Rajpurkar et al. (2016), SQuAD, section 6.1; Rajpurkar, Jia and Liang (2018), SQuAD 2.0 (its
+    script averages over the questions that have a prediction); Lewis et al. (2020), MLQA. XTREME
+    scores XQuAD and TyDi QA by ``squad``, MLQA by ``mlqa``.
 
     Examples
     --------
     >>> span_exact_match_f1({"q1": "the red house"}, {"q1": ["red house", "house"], "q2": ["no"]})
     (0.5, 0.5)
+    >>> span_exact_match_f1({"q1": "", "q2": "x"}, {"q1": [], "q2": []}, unanswerable=True)
+    (0.5, 0.5)
     """
-    unknown = sorted(set(predictions) - set(references))
-    if unknown:
-        raise DataError(f'Prediction for the unknown question "{unknown[0]}".')
-    empty = sorted(identifier for identifier, answers in references.items() if not answers)
-    if empty or not references:
-        where = f'question "{empty[0]}"' if empty else ""
-        raise DataError("There is no reference answer to compare with.", where=where)
+    _check_questions(predictions, references, unanswerable)
     exact = overlap = 0.0
     for identifier, answers in references.items():
+        accepted = [normalised_answer(answer, scheme, language) for answer in answers]
+        if unanswerable:
+            accepted = [answer for answer in accepted if answer] or [""]
         if identifier not in predictions:
             continue
-        given = normalised_answer(predictions[identifier])
-        accepted = [normalised_answer(answer) for answer in answers]
+        given = normalised_answer(predictions[identifier], scheme, language)
         exact += given in accepted
-        overlap += max(_token_f1(given, answer) for answer in accepted)
+        if unanswerable and not given:
+            overlap += given in accepted
+        else:
+            overlap += max(_token_f1(given, answer) for answer in accepted)
     return exact / len(references), overlap / len(references)
 
 
@@ -228,6 +215,8 @@ def tagging_spans(tags: Sequence[str]) -> list[tuple[str, int, int]]:
     ----------
     Nakayama (2018), seqeval 0.0.12, the release of XTREME's time, default mode. Releases from 1.0
     on drop the first letter of a tag without hyphen and so take ``CCONJ`` and ``SCONJ`` for one type.
+    Release 0.0.12 begins the type after the last hyphen; that gives the same for all tags of XTREME,
+    none of which has two.
 
     Examples
     --------
@@ -259,6 +248,23 @@ def _spans(tags: Sequence[str]) -> Iterator[tuple[str, int, int]]:
         if begins:
             first = place
         before, kind_before = prefix, kind
+
+
+def _check_questions(
+    predictions: Mapping[str, str], references: Mapping[str, Sequence[str]], unanswerable: bool
+) -> None:
+    unknown = sorted(set(predictions) - set(references))
+    if unknown:
+        raise DataError(f'Prediction for the unknown question "{unknown[0]}".')
+    if not references:
+        raise DataError("There is no question to score.")
+    empty = sorted(identifier for identifier, answers in references.items() if not answers)
+    if empty and not unanswerable:
+        raise DataError(
+            "There is no reference answer to compare with.",
+            where=f'question "{empty[0]}"',
+            hint="Only SQuAD 2.0 has questions without an answer.",
+        )
 
 
 def _token_f1(given: str, expected: str) -> float:

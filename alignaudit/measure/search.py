@@ -24,11 +24,22 @@ from alignaudit.measure.arrays import (
     namespace,
     to_numpy,
 )
-from alignaudit.measure.neighbours import FEW, SPARE, NeighbourLists, collect, confirm, empty_lists
+from alignaudit.measure.neighbours import (
+    FEW,
+    SPARE,
+    NeighbourLists,
+    collect,
+    confirm,
+    empty_lists,
+    merge,
+    threshold,
+)
+from alignaudit.measure.scan import reaching
 from alignaudit.measure.similarity import Similarity
 
 __all__ = ["Ranking", "search_both_ways"]
 
+_FEW_CELLS = 1 / 32  # share of a tile's cells up to which they are picked out one by one
 _EXACT_SHARE = 1 / 64  # of a tile's cells that are made again one by one; more, and the whole tile is
 
 
@@ -142,10 +153,15 @@ def _scan(
     """Add the cells of one tile to both directions."""
     sides = ((forward, rows, columns), (backward, columns, rows))
     tolerance = similarity.tolerance
-    cells, best, counts = _counted_tile(similarity, sides, tolerance)
+    cells = _tile(similarity, rows, columns, exact=not tolerance)
+    passed = (rows.stop - rows.start) * columns.start  # cells of these rows so far
+    crowded = forward.greater[rows].sum() > _FEW_CELLS * passed
+    if tolerance and not crowded and _scan_few(similarity, cells, sides):
+        return
+    best, counts = _counted(cells, sides, tolerance)
     if tolerance and sum(int(level.sum()) for _, level in counts) > _EXACT_SHARE * math.prod(cells.shape):
-        tolerance = 0.0
-        cells, best, counts = _counted_tile(similarity, sides, tolerance)
+        tolerance, cells = 0.0, _tile(similarity, rows, columns, exact=True)
+        best, counts = _counted(cells, sides, tolerance)
     for top, (above, level), (side, own, other) in zip(best, counts, sides, strict=True):
         side.greater[own] += above
         if not tolerance:
@@ -155,17 +171,42 @@ def _scan(
         collect(cells, top, side.lists, own, other.start)
 
 
-def _counted_tile(
-    similarity: Similarity, sides: tuple[_Side, _Side], tolerance: float
-) -> tuple[Array, list[Array], list[tuple[IntArray, IntArray]]]:
-    """Return a tile (exact at tolerance 0), the best candidate of each query, and both directions' counts."""
-    (_, rows, columns), _ = sides
-    cells = _tile(similarity, rows, columns, exact=not tolerance)
+def _scan_few(similarity: Similarity, cells: Array, sides: tuple[_Side, _Side]) -> bool:
+    """Add a tile of which few cells matter, looking only at these; return False where they are many."""
+    xp, tolerance, size = namespace(cells), similarity.tolerance, math.prod(cells.shape)
+    scanned, levels = [], 0
+    for side, own, other in sides:
+        gold, last = side.gold[own], side.lists.values[own, -1]
+        least = xp.minimum(threshold(cells, side.lists, own), gold - tolerance)
+        found = reaching(cells, least, side.lists.axis, int(size * _FEW_CELLS))
+        if found is None:
+            return False
+        queries, candidates, values = found
+        wanted, better = gold[queries], values > last[queries]
+        above = values > wanted + tolerance
+        level = (values >= wanted - tolerance) & ~above
+        levels += int(xp.count_nonzero(level))
+        scanned.append((side, own, queries, candidates + other.start, values, better, above, level))
+    if levels > _EXACT_SHARE * size:
+        return False
+    for side, own, queries, candidates, values, better, above, level in scanned:
+        side.greater[own] += np.bincount(to_numpy(queries[above]), minlength=own.stop - own.start)
+        if bool(xp.any(level)):
+            _decide(similarity, side, own, queries[level], candidates[level])
+        if bool(xp.any(better)):
+            merge(side.lists, own, queries[better], candidates[better], values[better])
+    return True
+
+
+def _counted(
+    cells: Array, sides: tuple[_Side, _Side], tolerance: float
+) -> tuple[list[Array], list[tuple[IntArray, IntArray]]]:
+    """Return the best candidate of each query in a tile, and the counts of both directions."""
     best = [namespace(cells).max(cells, axis=side.lists.axis) for side, _, _ in sides]
     counts = [
         _compare(cells, top, side, own, tolerance) for top, (side, own, _) in zip(best, sides, strict=True)
     ]
-    return cells, best, counts
+    return best, counts
 
 
 def _tile(similarity: Similarity, rows: slice, columns: slice, *, exact: bool) -> Array:
@@ -224,10 +265,14 @@ def _settle(
     near = (part >= gold - tolerance) & (part <= gold + tolerance)
     flat = xp.nonzero(xp.reshape(near, (-1,)))[0]
     place, candidates = flat // part.shape[1], flat % part.shape[1]
-    queries, candidates = queries[place] + own.start, candidates + other.start
+    _decide(similarity, side, own, queries[place], candidates + other.start)
+
+
+def _decide(similarity: Similarity, side: _Direction, own: slice, queries: Array, candidates: Array) -> None:
+    """Count candidates that are nearly level with the translation of a query by exact similarity."""
+    where, queries = to_numpy(queries), queries + own.start
     pair = (queries, candidates) if side.lists.axis == 1 else (candidates, queries)
     exact, wanted = to_numpy(similarity.exact(*pair)), to_numpy(side.gold[queries])
-    where = to_numpy(queries) - own.start
     size = own.stop - own.start
     side.greater[own] += np.bincount(where[exact > wanted], minlength=size)
     side.equal[own] += np.bincount(where[exact == wanted], minlength=size)

@@ -11,6 +11,8 @@ from alignaudit.measure.arrays import Array, namespace, row_blocks
 
 __all__ = ["Cosines", "Similarity"]
 
+_MANY = 8192  # rows from which the matrix library is fastest with tall tiles
+
 
 class Similarity(Protocol):
     """Similarities of n rows with m >= n columns, made on demand; column i is row i's translation.
@@ -64,7 +66,8 @@ class Cosines:
         # A sum of d products errs by about sqrt(d) 2^-25, roundings being independent; this is 8 times that.
         self.tolerance = length * math.sqrt(left.shape[1]) * 2.0**-22
         self.on_host = str(array_api_compat.device(left)) == "cpu"
-        self.tile_shape = (2048, 1024) if self.on_host else (8192, 8192)
+        few = self.shape[0] < _MANY
+        self.tile_shape = ((2048, 1024) if few else (4096, 512)) if self.on_host else (8192, 8192)
 
     def tile(self, rows: Array | slice, columns: Array | slice, *, exact: bool = False) -> Array:
         """Return the cosines [rows, columns], float32."""

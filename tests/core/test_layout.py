@@ -9,7 +9,8 @@ STUDY = """
 name = "trial"
 seeds = [1]
 [data]
-source = "world"
+source = "folder"
+folder = "texts"
 [encoder]
 checkpoints = ["embedded:1"]
 [intermediate]

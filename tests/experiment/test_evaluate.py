@@ -1,98 +1,24 @@
-"""Scores of constructed predictions, and the measurement of an encoder against its measures."""
+"""The measurement of an encoder against its measures."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
-import torch
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as hnp
-from tiny import WORDS, make_encoder, task_data
+from tiny import WORDS
 
 from alignaudit.core.example import ParallelText
 from alignaudit.core.metrics import METRICS
 from alignaudit.core.rng import stream
 from alignaudit.core.study import Measures
-from alignaudit.errors import StudyError
 from alignaudit.experiment.alignment import chance_rows, measure_encoder, ngram_rows
 from alignaudit.experiment.embedded import train_tokenizer
 from alignaudit.experiment.encode import sentence_vectors
-from alignaudit.experiment.evaluate import LONGEST_ANSWER, best_span, score_task
-from alignaudit.experiment.model import HeadSpec, MultiTaskModel, load_encoder, load_tokenizer, save_encoder
+from alignaudit.experiment.model import load_encoder, load_tokenizer, save_encoder
 from alignaudit.experiment.parallel import sentence_key
-from alignaudit.experiment.tasks.encoding import encode
 from alignaudit.measure.baseline import character_ngram_accuracy
 from alignaudit.measure.cka import debiased_cka
 from alignaudit.measure.retrieval import normalise, retrieve
-
-CPU = torch.device("cpu")
-LOGITS = hnp.arrays(float, st.tuples(st.just(2), st.integers(1, 45)), elements=st.floats(-5, 5))
-
-
-@given(LOGITS)
-def test_best_span_is_the_best_of_all_allowed(logits):
-    tokens = logits.shape[1]
-    start, end = best_span(logits.copy())
-    allowed = [(s, e) for s in range(tokens) for e in range(s, min(tokens, s + LONGEST_ANSWER))]
-    assert (start, end) in allowed
-    assert logits[0, start] + logits[1, end] == max(logits[0, s] + logits[1, e] for s, e in allowed)
-
-
-class Oracle(MultiTaskModel):
-    """Gives the gold labels, or the wrong ones, as logits."""
-
-    def __init__(self, tokenizer, form, right):
-        super().__init__(make_encoder(tokenizer), {form: HeadSpec(form, 3)}, "mean", 0.0, 0)
-        self.right = right
-
-    def forward(self, task, batch):
-        labels = batch.labels if self.right else (batch.labels + 1) % 3
-        if labels.dim() == 2:
-            tokens = batch.input_ids.shape[1]
-            target = batch.labels if self.right else torch.ones_like(batch.labels) * (tokens - 2)
-            return torch.nn.functional.one_hot(target, tokens).float() * 9
-        return torch.nn.functional.one_hot(labels, 3).float()
-
-
-@pytest.mark.parametrize("form", ["classification", "multiple_choice", "tagging", "span"])
-def test_gold_predictions_score_one(tokenizer, form):
-    task = task_data(form)
-    encoded = encode(task.train, form, tokenizer, 64, training=False)
-    right = Oracle(tokenizer, form, right=True)
-    assert score_task(right, task, encoded, task.train, pad_id=1, device=CPU, batch_size=5) == 1.0
-
-
-@pytest.mark.parametrize("form", ["classification", "multiple_choice", "tagging"])
-def test_wrong_predictions_score_zero(tokenizer, form):
-    task = task_data(form)
-    encoded = encode(task.train, form, tokenizer, 64, training=False)
-    wrong = Oracle(tokenizer, form, right=False)
-    assert score_task(wrong, task, encoded, task.train, pad_id=1, device=CPU, batch_size=5) == 0.0
-
-
-def test_words_cut_away_count_as_wrong(tokenizer):
-    task = task_data("tagging")
-    encoded = encode(task.train, "tagging", tokenizer, 8, training=False)
-    kept = sum(int((positions >= 0).sum()) for positions in encoded.positions)
-    words = sum(len(example.words) for example in task.train)
-    assert kept < words
-    score = score_task(Oracle(tokenizer, "tagging", True), task, encoded, task.train, pad_id=1, device=CPU)
-    assert score == pytest.approx(kept / words)
-
-
-def test_a_metric_must_fit_its_format(tokenizer):
-    task = task_data("mlm")
-    encoded = encode(task_data("classification").train, "classification", tokenizer, 64, training=False)
-    other = type(task)("classification", "classification", ("x", "y", "z"), "em_f1", task.train, task.dev)
-    with pytest.raises(StudyError, match="metric em_f1 does not fit"):
-        score_task(
-            Oracle(tokenizer, "classification", True), other, encoded, task.train, pad_id=1, device=CPU
-        )
-
-
-# ------------------------------------------------------------------ vectors and alignment
 
 DIRECTIONS = ("foreign_to_english", "english_to_foreign")
 CELLS = {(direction, centred) for direction in DIRECTIONS for centred in (False, True)}

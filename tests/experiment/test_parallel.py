@@ -13,7 +13,7 @@ import pytest
 
 from alignaudit.core.study import Data
 from alignaudit.errors import DataError
-from alignaudit.experiment.data import FolderSource
+from alignaudit.experiment.data import TaskSource
 from alignaudit.experiment.mining import gold_rows, mining_languages, read_mining
 from alignaudit.experiment.parallel import (
     parallel_files,
@@ -237,7 +237,7 @@ def test_contexts_that_do_not_correspond_are_refused(tmp_path):
 
 
 def test_the_fingerprint_changes_with_the_documents(tmp_path):
-    source = FolderSource(Data(source="folder", folder=str(tmp_path), parallel="ntrex"), tmp_path)
+    source = TaskSource(Data(source="folder", folder=str(tmp_path), parallel="ntrex"), tmp_path)
     write_n_way(tmp_path / "ntrex")
     fingerprints = [source.parallel_fingerprint(("fra",))]
     for documents in ("1122", "1112"):

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alignaudit.core.rng import stream
-from alignaudit.core.study import Schedule
+from alignaudit.core.phase import Schedule
 from alignaudit.errors import DataError, StudyError
 from alignaudit.experiment.schedule import build_plan, describe, draw_order, order_rows, realise
 

@@ -17,11 +17,12 @@ import torch
 from tiny import make_encoder, task_data
 
 from alignaudit.core.rng import stream
-from alignaudit.core.study import Optimisation, Schedule
+from alignaudit.core.phase import Optimisation, Schedule
 from alignaudit.errors import FitError, InterruptedRunError
 from alignaudit.experiment.batch import Masking, collate, micro_batches
 from alignaudit.experiment.checkpoint import FolderKeeper
-from alignaudit.experiment.model import HeadSpec, MultiTaskModel
+from alignaudit.experiment.heads import HeadSpec
+from alignaudit.experiment.model import MultiTaskModel
 from alignaudit.experiment.schedule import Steps, build_plan, realise
 from alignaudit.experiment.tasks.encoding import encode
 from alignaudit.experiment.train import TrainingPlan, learning_rate, train
