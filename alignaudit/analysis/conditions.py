@@ -14,6 +14,14 @@ ENOUGH_PAIRS = 6
 """Smallest number of pairs whose exact two-sided sign-flip test can reach .05."""
 
 
+SEEN_IN_DEVELOPMENT = {
+    "tydiqa": "The English development rows of tydiqa are its English test rows",
+    "xquad": "The development data of xquad, SQuAD v1.1's, hold the questions that XQuAD translates",
+}
+"""Tasks whose English development data are not apart from their test data: Clark et al. (2020) publish two
+splits of TyDiQA's gold passages; Artetxe et al. (2020) took XQuAD from SQuAD's development set."""
+
+
 def status_reasons(plan: AnalysisPlan, arms: tuple[str, ...]) -> list[str]:
     """Return why a comparison is exploratory; empty if it is the planned one.
 
@@ -53,12 +61,23 @@ def study_warnings(study: Mapping[str, Any]) -> list[str]:
         The resolved study of the plan.
     """
     target = study.get("target", {})
-    if target.get("selection") == "target-languages":
-        return [
+    rule, warnings = target.get("selection"), []
+    if rule == "target-languages":
+        warnings.append(
             "Target checkpoints were chosen by their scores on the target languages' test data: the transfer "
             "is not zero-shot."
+        )
+    if rule == "english-dev":
+        warnings += [
+            f"{SEEN_IN_DEVELOPMENT[task]}: its checkpoints were chosen on items of the test."
+            for task in target.get("tasks", {})
+            if task in SEEN_IN_DEVELOPMENT
         ]
-    return []
+    if target.get("patience"):
+        warnings.append(
+            "Target tasks were stopped early, so that runs may differ in their target updates too."
+        )
+    return warnings
 
 
 def _order_only(grid: Grid) -> list[str]:

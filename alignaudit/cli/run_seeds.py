@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def run(arguments: argparse.Namespace, console: Console) -> int:
     store = Store(folder.store)
     machine = find_machine(arguments.device, arguments.workers, arguments.keep_every)
     cost = estimate_cost(plan, store, machine)
-    _describe(console, study.name, cost)
+    _describe(console, study.name, cost, study.measure.retrieval)
     if arguments.dry_run:
         for sentence in unreached:
             console.say(f"not reached here: {sentence}")
@@ -129,7 +130,7 @@ def _command(arguments: argparse.Namespace) -> str:
     return shlex.join(words)
 
 
-def _describe(console: Console, name: str, cost: Cost) -> None:
+def _describe(console: Console, name: str, cost: Cost, retrieval: Sequence[str]) -> None:
     from alignaudit.experiment.cost import GPU
 
     console.say(
@@ -139,4 +140,8 @@ def _describe(console: Console, name: str, cost: Cost) -> None:
     )
     console.say(f"Expected: about {duration(cost.wall_s)} on {cost.workers} ({cost.basis}).")
     if cost.gpu_hours >= 1:
-        console.say(f"About {cost.gpu_hours:,.0f} hours of one {GPU} in float32, by operations alone.")
+        mining = " and the mining of BUCC" if "bucc2018" in retrieval else ""
+        console.say(
+            f"About {cost.gpu_hours:,.0f} hours of one {GPU} in float32, by operations alone; the scoring of "
+            f"development sets{mining} not counted."
+        )

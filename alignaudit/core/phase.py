@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from alignaudit.core.decode import Strict
 from alignaudit.core.recipes import Recipe, recipe
+from alignaudit.errors import StudyError
 
 __all__ = [
     "Mixture",
@@ -112,7 +113,12 @@ class Phase(Strict):
         if not isinstance(values, Mapping) or not values.get("recipe"):
             return values
         tables = (values.get("tasks", {}), values.get("optimisation", {}))
-        return _filled_in(values) if all(isinstance(table, Mapping) for table in tables) else values
+        if not all(isinstance(table, Mapping) for table in tables):
+            return values
+        try:
+            return _filled_in(values)
+        except StudyError as error:
+            raise ValueError(str(error)) from error
 
     @model_validator(mode="after")
     def _every_task_has_an_amount(self) -> Phase:
@@ -170,7 +176,7 @@ def _filled_in(values: Mapping[str, Any]) -> dict[str, Any]:
         elif optimisation != shared:
             filled["optimisation"] = optimisation
         tasks[name] = filled | own
-    return {**values, "tasks": tasks, "optimisation": shared}
+    return {**values, "tasks": tasks, "optimisation": shared or written}
 
 
 def _optimisation(found: Recipe, *written: Mapping[str, Any]) -> dict[str, Any]:

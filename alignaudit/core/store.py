@@ -283,7 +283,9 @@ class Store:
 
     def sweep(self) -> int:
         """Remove private folders that dead processes left behind over an hour ago; return how many."""
-        found = [path for area in ("stages", "work") for path in (self.root / area).glob("**/.*.tmp-*")]
+        found = [
+            path for area in ("stages", "work", "encoded") for path in (self.root / area).glob("**/.*.tmp-*")
+        ]
         leftovers = [path for path in found if time.time() - path.stat().st_mtime > 3600]
         for path in leftovers:
             shutil.rmtree(path, ignore_errors=True)

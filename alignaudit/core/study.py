@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from alignaudit.core.data_sets import DATA_SETS
 from alignaudit.core.decode import Strict, apply_overrides, decode, read_toml
 from alignaudit.core.phase import Optimisation, Phase, Schedule
 from alignaudit.core.rng import STREAMS
@@ -94,6 +95,11 @@ class Data(Strict):
 
     @model_validator(mode="after")
     def _source_is_complete(self) -> Data:
+        for setting in ("folders", "files", "carve", "revisions"):
+            for name in getattr(self, setting):
+                known = [*DATA_SETS, self.parallel] if setting == "folders" else DATA_SETS
+                if name not in known:
+                    raise ValueError(f'{setting}: there is no data set "{name}". {did_you_mean(name, known)}')
         if self.source == "folder" and self.folder is None:
             raise ValueError("`folder` is needed for source `folder`")
         if self.source == "world":

@@ -139,6 +139,8 @@ class Task:
         Codes of the tested languages as the benchmark writes them, English included where it has it.
     answers
         How answers of a span task are compared: ``squad`` or ``mlqa``; empty for other formats.
+    options
+        For multiple choice: how many texts an example is, at most.
     unanswerable
         Whether questions of a span task may have no answer in their context.
     question_words
@@ -159,6 +161,7 @@ class Task:
     languages: tuple[str, ...] = ()
     benchmarks: tuple[str, ...] = ()
     answers: Literal["", "squad", "mlqa"] = ""
+    options: int = 1
     unanswerable: bool = False
     question_words: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     citation: str = ""

@@ -16,6 +16,8 @@ from alignaudit.experiment.model import load_config, load_tokenizer
 from alignaudit.experiment.perturbed import check_perturbations
 from alignaudit.experiment.stages import EMBEDDED, draw_plan
 from alignaudit.experiment.tasks.problems import Problem
+from alignaudit.experiment.tasks.rows import ENGLISH
+from alignaudit.experiment.weights import weights_fingerprint
 
 __all__ = ["StudyCheck", "check_study", "raise_first"]
 
@@ -79,8 +81,10 @@ def check_study(
     problems += [problem for name in study.encoder.checkpoints for problem in _encoder_problems(name)]
     try:
         plan = plan or draw_plan(study, unreached=[])
+    except StudyError as error:  # a task that is not trained, which is said above
+        problems += [] if any(one.severity == "error" for one in problems) else [_problem(error)]
     except AlignAuditError as error:
-        problems.append(_problem(error))
+        problems += [_problem(error)] if all(problem.what != error.what for problem in problems) else []
     rank = ("error", "warning", "unchecked")
     ordered = sorted(dict.fromkeys(problems), key=lambda problem: rank.index(problem.severity))
     return StudyCheck(tuple(ordered), plan)
@@ -113,6 +117,11 @@ def _task_problems(source: Source, name: str, settings: TaskSettings, kind: str)
     if any(problem.severity == "error" for problem in problems):
         return problems
     where = f"task {name}"
+    if not source.is_trained(name):
+        what = "is scored from the encoder, without training."
+        return [
+            Problem("error", where, what, f'List it in measure.retrieval: ["{name.removesuffix("_r")}"].')
+        ]
     try:
         size = source.train_size(name, settings)
         if size is not None and size < settings.batch_size:
@@ -120,20 +129,29 @@ def _task_problems(source: Source, name: str, settings: TaskSettings, kind: str)
             problems.append(Problem("error", where, what, "Lower its batch_size, or give it training data."))
         if kind == "target" and not source.is_tested(name):
             problems.append(Problem("error", where, "has no test sets, so it cannot be a target task.", ""))
-        if not source.is_trained(name):
-            what = "is scored from the encoder, without training."
-            problems.append(Problem("error", where, what, f'List it in measure.retrieval: ["{name}"].'))
     except (StudyError, DataError) as error:
         problems.append(_problem(error))
     return problems
 
 
 def _phase_warnings(kind: str, phase: Phase) -> list[Problem]:
-    where = f"{kind}.selection"
+    found = []
     if phase.selection == "target-languages":
         what = "checkpoints are chosen on the target languages' test sets: the transfer is not zero-shot."
-        return [Problem("warning", where, what, 'Use "last" or "english-dev" for a zero-shot claim.')]
-    return []
+        hint = 'Use "last" or "english-dev" for a zero-shot claim.'
+        found.append(Problem("warning", f"{kind}.selection", what, hint))
+        alone = [name for name, settings in phase.tasks.items() if settings.test_languages == (ENGLISH,)]
+        what = f"has no language but English for {kind}.selection to look at."
+        found += [
+            Problem("error", f"task {name}", what, "Add test_languages, or select otherwise.")
+            for name in alone
+        ]
+    for name, settings in phase.tasks.items():
+        foreign = [language for language in settings.train_languages if language != ENGLISH]
+        if foreign and name != "mlm":
+            what = f"trained in {', '.join(foreign)} too: transfer to these languages is not zero-shot."
+            found.append(Problem("warning", f"{kind}.tasks.{name}.train_languages", what, ""))
+    return found
 
 
 def _parallel_problems(study: Study, source: Source) -> list[Problem]:
@@ -168,6 +186,7 @@ def _encoder_problems(name: str) -> list[Problem]:
     try:
         load_config(name)
         load_tokenizer(name)
+        weights_fingerprint(name)
     except SetupError as error:
         elsewhere = not name.startswith("package:") and not Path(name).is_dir()
         return [_problem(error, "unchecked" if elsewhere else "error")]

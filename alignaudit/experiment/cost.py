@@ -7,8 +7,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from alignaudit.core.data_sets import DATA_SETS
 from alignaudit.core.plan import Stage, StudyPlan
 from alignaudit.core.store import Store
+from alignaudit.core.task import LANGUAGE
+from alignaudit.core.tasks import TASKS
 from alignaudit.errors import DamagedRecordError, SetupError
 from alignaudit.experiment.engine import Machine
 from alignaudit.experiment.model import load_config
@@ -143,7 +146,8 @@ def estimate_cost(plan: StudyPlan, store: Store, machine: Machine) -> Cost:
     """
     known = _seconds_by_kind(plan, store)
     rate = GPU_FLOPS if machine.devices[0].startswith("cuda") else CPU_FLOPS
-    lines = [_stage_cost(stage, store.has(stage.key), known, rate) for stage in plan.stages]
+    cap = plan.study["data"].get("test_examples")
+    lines = [_stage_cost(stage, store.has(stage.key), known, rate, cap) for stage in plan.stages]
     left = [line for line in lines if not line.done]
     total = sum(line.expected_s for line in left)
     return Cost(
@@ -192,9 +196,12 @@ def _seconds_by_kind(plan: StudyPlan, store: Store) -> dict[str, float]:
     return {kind: sum(values) / len(values) for kind, values in times.items()}
 
 
-def _stage_cost(stage: Stage, done: bool, known: Mapping[str, float], rate: float) -> StageCost:
-    tokens = _tokens(stage)
-    operations = (6 if stage.updates else 2) * _parameters(stage.config) * tokens
+def _stage_cost(
+    stage: Stage, done: bool, known: Mapping[str, float], rate: float, test_examples: int | None
+) -> StageCost:
+    tokens, scored = _tokens(stage), _scored_tokens(stage, test_examples)
+    passes = 6 * tokens if stage.updates else 2 * tokens
+    operations = _parameters(stage.config) * (passes + 2 * scored)
     overhead = stage.updates * UPDATE_OVERHEAD_S + (0 if stage.updates else 2)
     seconds = (
         known[stage.kind] * max(stage.updates, 1) if stage.kind in known else operations / rate + overhead
@@ -203,23 +210,50 @@ def _stage_cost(stage: Stage, done: bool, known: Mapping[str, float], rate: floa
         stage.label,
         done,
         stage.updates,
-        tokens,
+        tokens + scored,
         0.0 if done else round(seconds, 1),
         0.0 if done else round(operations / GPU_FLOPS + overhead, 1),
     )
 
 
 def _tokens(stage: Stage) -> int:
-    """Tokens that a stage sends through its encoder; those of scoring tasks are not counted."""
+    """Tokens that a stage sends through its encoder to train or to measure."""
     config = stage.config
     if stage.kind == "baselines":
         return 0
     if stage.kind == "pretrain":
         return int(stage.updates * config["recipe"]["batch_size"] * 24)
     if stage.updates:
-        each = (t["updates"] * t["batch_size"] * t["max_length"] for t in config["tasks"].values())
+        each = (
+            settings["updates"] * settings["batch_size"] * settings["max_length"] * _texts(name)
+            for name, settings in config["tasks"].items()
+        )
         return int(FILLED * sum(each))
     return MEASURED_TOKENS * len(config["languages"])
+
+
+def _texts(task: str) -> int:
+    return TASKS[task].options if task in TASKS else 1
+
+
+def _scored_tokens(stage: Stage, limit: int | None) -> int:
+    """Tokens of the published test sets that a target stage is scored on, at every evaluation."""
+    if stage.kind != "target":
+        return 0
+    total = 0
+    for name, settings in stage.config["tasks"].items():
+        test = TASKS[name].test if name in TASKS else None
+        if test is None:
+            continue
+        record = DATA_SETS[test.data]
+        for language in settings["test_languages"] or TASKS[name].languages:
+            word = record.languages.get(language, language)
+            key = (test.configuration.replace(LANGUAGE, word), test.split.replace(LANGUAGE, word))
+            size = record.sizes.get(key, 0)
+            if test.row_prefix:
+                size = round(size / len(TASKS[name].languages))  # one split for all languages
+            total += min(size, limit or size) * settings["max_length"] * _texts(name)
+    return int(FILLED * total * stage.config["evaluations"])
 
 
 def _parameters(config: Mapping[str, Any]) -> float:

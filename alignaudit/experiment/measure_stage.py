@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
+from alignaudit.core.example import ParallelText
 from alignaudit.core.plan import Stage
 from alignaudit.core.rng import stream_seed
 from alignaudit.core.specification import primary_layer
@@ -67,7 +68,7 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
     tables = measure_encoder(
         encoder.to(device),
         tokenizer,
-        open_source(context.data).parallel(languages),
+        _parallel(config, context),
         settings,
         device=device,
         shuffle_seed=0 if config.get("shuffled") else None,
@@ -94,6 +95,17 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
     return {"seconds": tables.seconds, "sentences_encoded": tables.encoded}, write
 
 
+def _parallel(config: Mapping[str, Any], context: Context) -> Iterator[ParallelText]:
+    """Return the parallel text, if it still is what the study was planned with."""
+    source, languages = open_source(context.data), tuple(config["languages"])
+    if source.parallel_fingerprint(languages) != config["parallel"]:
+        raise DataError(
+            "the parallel text is not what the study was planned with.",
+            hint="Run the same command again: it plans with the text that is there now.",
+        )
+    return source.parallel(languages)
+
+
 def _retrieval(
     config: Mapping[str, Any],
     alignment: pd.DataFrame,
@@ -118,7 +130,7 @@ def _retrieval(
 
 def run_baselines(stage: Stage, context: Context) -> Outcome:
     """Measure chance and the character n-gram baseline; return as :func:`run_measure`."""
-    texts = list(open_source(context.data).parallel(tuple(stage.config["languages"])))
+    texts = list(_parallel(stage.config, context))
     chance, ngram = pd.DataFrame(chance_rows(texts)), pd.DataFrame(ngram_rows(texts, stage.config["pool"]))
 
     def write(folder: Path) -> None:

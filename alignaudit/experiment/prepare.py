@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from typing import Any
 
 from transformers import PreTrainedTokenizerBase
@@ -15,6 +15,7 @@ from alignaudit.core.phase import Optimisation, Schedule, TaskSettings
 from alignaudit.core.plan import Stage
 from alignaudit.core.rng import stream
 from alignaudit.core.study import Data
+from alignaudit.errors import DataError
 from alignaudit.experiment.batch import Masking
 from alignaudit.experiment.context import Context, encoder_source
 from alignaudit.experiment.data import open_source
@@ -65,6 +66,13 @@ class EncodedTask:
     def test(self, language: str) -> Encoded:
         """Return the test examples of a language as token numbers."""
         return self._encoded("test", language, self.data.test[language], training=False)
+
+    def encode_all(self, *, tested: bool) -> None:
+        """Encode development and test sets too, so that what is wrong with them shows before training."""
+        if len(self.data.dev):
+            self.dev()
+        for language in self.data.test if tested else ():
+            self.test(language)
 
     def _encoded(self, part: str, language: str, examples: Sequence[Example], *, training: bool) -> Encoded:
         settings = self.settings
@@ -131,6 +139,7 @@ def prepare(stage: Stage, context: Context) -> PreparedPhase:
         If data, encoder or a parent's files cannot be read.
     """
     config = stage.config
+    _check_data(config, context.data)
     source = encoder_source(stage, context)
     tokenizer = load_tokenizer(source)
     tasks = {
@@ -144,6 +153,8 @@ def prepare(stage: Stage, context: Context) -> PreparedPhase:
         for name, values in config["tasks"].items()
     }
     train_sets = {name: task.train() for name, task in tasks.items()}
+    for task in tasks.values():
+        task.encode_all(tested=stage.kind == "target")
     seeds = config["seeds"]
     model, mlm_head = _model(config, source, tasks, context.device)
     batches = build_plan(
@@ -160,7 +171,20 @@ def prepare(stage: Stage, context: Context) -> PreparedPhase:
     return PreparedPhase(model, tokenizer, tasks, train_sets, plan, descriptors, mlm_head)
 
 
-@cache
+def _check_data(config: Mapping[str, Any], data: Data) -> None:
+    """Refuse data that changed since the study was planned: they would stand under the wrong name."""
+    source = open_source(data)
+    for name, values in config["tasks"].items():
+        settings = TaskSettings.model_validate(values, strict=False)
+        if source.task_fingerprint(name, settings) != config["data"][name]:
+            raise DataError(
+                "its data are not those that the study was planned with.",
+                where=f"task {name}",
+                hint="Run the same command again: it plans with the data that are there now.",
+            )
+
+
+@lru_cache(maxsize=16)
 def _task_data(data: str, name: str, settings: str) -> TaskData:
     """Return a task's data, once per process; the arguments are JSON, which can be a key."""
     return open_source(Data.model_validate_json(data)).task(name, TaskSettings.model_validate_json(settings))

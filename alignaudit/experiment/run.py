@@ -17,6 +17,7 @@ from alignaudit.core.store import Store
 from alignaudit.core.study import Study, load_study
 from alignaudit.experiment.check import check_study, raise_first
 from alignaudit.experiment.engine import Event, Machine, find_machine, repair, run_plan
+from alignaudit.experiment.perturbed import check_perturbations
 from alignaudit.experiment.stages import draw_plan
 
 __all__ = ["StudyRun", "prepare_run", "quiet_libraries", "run_seeds"]
@@ -64,6 +65,7 @@ def prepare_run(study: Study, schedules: Sequence[str] | None = None) -> StudyPl
         As :func:`alignaudit.experiment.stages.draw_plan`; also if anything that
         :func:`alignaudit.experiment.check.check_study` looks at is wrong or out of reach.
     """
+    check_perturbations(study.measure.perturbations)
     plan = draw_plan(study, schedules)
     raise_first(check_study(study, plan=plan))
     return plan

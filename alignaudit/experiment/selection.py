@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 
 from alignaudit.core.phase import Selection
 from alignaudit.core.store import atomic_folder, check_folder
+from alignaudit.errors import DamagedRecordError
 from alignaudit.experiment.model import MultiTaskModel
 
 __all__ = ["StateKeeper", "best_evaluation", "long_enough", "selection_score"]
@@ -112,6 +113,10 @@ class StateKeeper:
         best = best_evaluation(evaluations, self.rule)
         if best != len(evaluations) - 1:
             place = self._place(int(evaluations[best][0]["update"]))
-            check_folder(place)
+            try:
+                check_folder(place)
+            except DamagedRecordError as error:
+                hint = f"Delete {self.folder} and run the same command: the stage is trained again."
+                raise DamagedRecordError(error.what, where=error.where, hint=hint) from error
             model.load_state_dict(load_file(place / FILE), strict=False)
         return best

@@ -16,6 +16,7 @@ from alignaudit.core.study import Study, canonical_json, study_hash
 from alignaudit.errors import DataError, SetupError, StudyError, did_you_mean
 from alignaudit.experiment.data import Source, mining_fingerprint, open_source
 from alignaudit.experiment.schedule import draw_order, order_rows
+from alignaudit.experiment.tasks.encoding import VERSION as ENCODING_VERSION
 from alignaudit.experiment.weights import weights_fingerprint
 from alignaudit.world.world import World
 
@@ -305,6 +306,7 @@ class _Builder:
             **encoder.config(),
             "tasks": {task: data.settings[task] for task in tasks},
             "data": {task: data.fingerprints[task] for task in tasks},
+            "encoding": ENCODING_VERSION,
             "learning_rate_policy": phase.learning_rate_policy,
             "optimizer_state": phase.optimizer_state,
             "seeds": {name: self.study.streams.get(name, seed) for name in STREAMS},

@@ -209,7 +209,8 @@ def _one_update(
     """One optimizer update; return the loss per target and the number of tokens."""
     examples = plan.batches.batches[int(plan.steps.task[update])][int(plan.steps.batch[update])]
     if plan.masking is not None and encoded.format == "mlm":
-        draw = stream(plan.masking_seed, "masking", update)
+        # the masks belong to the batch, not to when it comes: arms see the same hidden tokens
+        draw = stream(plan.masking_seed, "masking", task, int(plan.steps.batch[update]))
         encoded = mask_tokens(encoded, examples, plan.masking, draw)
         examples = np.arange(len(examples))
     targets = len(examples)

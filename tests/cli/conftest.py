@@ -18,6 +18,10 @@ seeds = [1]
 [data]
 source = "folder"
 folder = "texts"
+carve = {{ anli = "dev", udpos = "validation" }}
+[data.files]
+anli = {{ dev = "anli/dev_r*.jsonl" }}
+udpos = {{ validation = "ud/en_ewt-ud-dev.conllu", test = "ud/{{language}}_*-ud-test.conllu" }}
 [encoder]
 checkpoints = ["{encoder}"]
 [intermediate]
@@ -25,7 +29,7 @@ optimisation = {{ learning_rate = 1e-3 }}
 tasks = {{ anli = {{ updates = 6, batch_size = 4 }} }}
 [target]
 optimisation = {{ learning_rate = 1e-3 }}
-tasks = {{ udpos = {{ updates = 5, batch_size = 4 }} }}
+tasks = {{ udpos = {{ updates = 5, batch_size = 4, test_languages = ["en", "de", "tr", "zh"] }} }}
 [schedules]
 none = {{ kind = "none" }}
 sequential = {{ kind = "sequential" }}

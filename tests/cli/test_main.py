@@ -78,7 +78,7 @@ def test_a_reader_that_is_gone_is_no_failure():
     [
         (["run-sedes"], 'Did you mean "run-seeds"?'),
         (["measrue", "x"], 'Did you mean "measure"?'),
-        (["qqqq"], "Known: compare, doctor, measure, plan, power, report, run-seeds, show."),
+        (["qqqq"], "Known: check, compare, doctor, measure, plan, power, report, run-seeds, show."),
         (["plan", "--device", "cuba"], 'Did you mean "cuda"?'),
         (["report", "--format", "svgg"], 'Did you mean "svg"?'),
         ([], "See `alignaudit --help`."),

@@ -13,14 +13,21 @@ def test_plan_gives_one_object_and_writes_nothing(cli, study):
     said = cli("plan", study, "--json")
     cost = json.loads(said.out)
     assert said.code == 0
-    assert cost["schema_version"] == 1
+    assert cost["schema_version"] == 2
+    assert cost["unreached"] == []
     assert cost["runs"] == 2
     assert cost["done"] == 0
     # measured before training, the untrained control and the baselines; then per run the target phase and
     # the measurement after it, and for `sequential` the intermediate phase and the measurement after that
     assert cost["to_run"] == cost["stages"] == len(cost["lines"]) == 3 + 2 + 4
-    assert {tuple(line) for line in cost["lines"]} == {("stage", "done", "updates", "expected_s")}
+    assert {tuple(line) for line in cost["lines"]} == {
+        ("stage", "done", "updates", "tokens", "expected_s", "gpu_s")
+    }
     assert cost["updates"] == 6 + 2 * 5 == sum(line["updates"] for line in cost["lines"])
+    kinds = {one["kind"]: one["stages"] for one in cost["kinds"]}
+    assert kinds == {"measure": 4, "untrained": 1, "baselines": 1, "intermediate": 1, "target": 2}
+    for name in ("updates", "tokens"):
+        assert cost[name] == sum(one[name] for one in cost["kinds"])
     assert not (study.parent / "runs").exists()
     assert said.err.splitlines()[-1] == f"Next: alignaudit run-seeds {study}"
 
@@ -28,10 +35,18 @@ def test_plan_gives_one_object_and_writes_nothing(cli, study):
 def test_plan_is_the_dry_run_and_lists_every_stage(cli, study):
     first = cli("plan", study, "--schedules", "none")
     assert first == cli("run-seeds", study, "--dry-run", "--schedules", "none")
-    lines = first.out.splitlines()
-    assert len(lines) == 5
-    assert all(line.startswith("to do") for line in lines)
-    assert not any("sequential" in line for line in lines)
+    stages, kinds = (part.splitlines() for part in first.out.split("\n\n"))
+    assert len(stages) == 5
+    assert all(line.startswith("to do") for line in stages)
+    assert "sequential" not in first.out
+    assert [line.split()[0] for line in kinds] == [
+        "kind",
+        "measure",
+        "untrained",
+        "baselines",
+        "target",
+        "all",
+    ]
     assert not (study.parent / "runs").exists()
 
 
@@ -78,12 +93,28 @@ def test_a_checkpoint_that_does_not_exist_is_exit_code_6(cli, study):
     assert not (study.parent / "runs").exists()
 
 
-def test_a_task_without_training_data_is_exit_code_3(cli, study):
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ("", "error: anli, split dev: no rows."),
+        # all rows have one premise, which goes to one side: SHA-256 of "a" is 0 modulo 5, that of "p" is not
+        (
+            '{"premise": "a", "hypothesis": "h", "label": "neutral"}',
+            "the train side that is cut from it is empty",
+        ),
+        (
+            '{"premise": "p", "hypothesis": "h", "label": "neutral"}',
+            "the dev side that is cut from it is empty",
+        ),
+    ],
+)
+def test_a_task_without_training_data_is_exit_code_3(cli, study, row, words):
     for path in (study.parent / "texts" / "anli").iterdir():
-        path.write_text('{"premise": "p", "hypothesis": "h", "label": "neutral"}\n')
+        path.write_text(f"{row}\n")
     said = cli("run-seeds", study)
-    assert said.code == 3
-    assert "task anli: no " in said.err
+    assert (said.code, said.out) == (3, "")
+    assert words in said.err
+    assert said.err.count("\n") == 1
 
 
 def test_a_language_with_3_sentences_is_exit_code_3(cli, study):

@@ -282,8 +282,14 @@ def test_overrides_reach_the_quickstart():
             "top level: intermediate.tasks.mnli: all tasks of the phase share one optimisation",
         ),
         ("intermediate.tasks.mnli.epochs=1.0", "intermediate.tasks.mnli: give `updates` or `epochs`"),
-        ("intermediate={recipe='jiant', tasks=3}", "intermediate.tasks: Input should be a valid dict"),
-        ("intermediate={recipe='jiant', tasks={mnli=3}}", "intermediate.tasks.mnli: Input should be"),
+        (
+            "intermediate={recipe='jiant', tasks=3, optimisation={learning_rate=1.0}}",
+            "intermediate.tasks: Input should be a valid dictionary",
+        ),
+        (
+            "intermediate={recipe='jiant', tasks={mnli=3}, optimisation={learning_rate=1.0}}",
+            "intermediate.tasks.mnli: Input should be",
+        ),
         ('measure={retrieval=["tatoeba"], poolings=["max"]}', "measure: `retrieval` of tatoeba reads"),
         ("encoder.checkpoints=[]", "encoder.checkpoints: "),
         ("encoder.dropout=1.0", "encoder.dropout: "),

@@ -167,7 +167,9 @@ def test_tasks_are_scored_where_the_sequential_arm_changes_task(finished):
             scores = pd.read_parquet(store.folder(run.intermediate) / "scores.parquet")
             sizes = [3 if task == "qa" else 6 for task in run.order.split(">")]
             assert sorted(scores["update"].unique()) == [sizes[0], sizes[0] + sizes[1], 15]
-            assert len(scores) == 9
+            metrics = {"nli": {"accuracy"}, "qa": {"em_f1", "exact_match", "f1"}, "role": {"accuracy"}}
+            assert len(scores) == 3 * (1 + 3 + 1)
+            assert {name: set(part["metric"]) for name, part in scores.groupby("task")} == metrics
 
 
 def test_a_damaged_stage_is_set_aside_and_made_again(finished, tmp_path):
@@ -237,7 +239,7 @@ def test_a_target_task_needs_test_sets(real_data, tmp_path, tokenizer):
         "target.tasks={anli={updates=1, batch_size=2}}",
         'measure.languages=["deu"]',
     )
-    with pytest.raises(StudyError, match="task anli: has no test sets"):
+    with pytest.raises(DataError, match="task anli: has no test sets"):
         prepare_run(study)
 
 

@@ -237,7 +237,7 @@ def test_contexts_that_do_not_correspond_are_refused(tmp_path):
 
 
 def test_the_fingerprint_changes_with_the_documents(tmp_path):
-    source = TaskSource(Data(source="folder", folder=str(tmp_path), parallel="ntrex"), tmp_path)
+    source = TaskSource(Data(source="folder", folder=str(tmp_path), parallel="ntrex"))
     write_n_way(tmp_path / "ntrex")
     fingerprints = [source.parallel_fingerprint(("fra",))]
     for documents in ("1122", "1112"):

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alignaudit.core.rng import stream
 from alignaudit.core.phase import Schedule
+from alignaudit.core.rng import stream
 from alignaudit.errors import DataError, StudyError
 from alignaudit.experiment.schedule import build_plan, describe, draw_order, order_rows, realise
 

@@ -16,8 +16,8 @@ import pytest
 import torch
 from tiny import make_encoder, task_data
 
-from alignaudit.core.rng import stream
 from alignaudit.core.phase import Optimisation, Schedule
+from alignaudit.core.rng import stream
 from alignaudit.errors import FitError, InterruptedRunError
 from alignaudit.experiment.batch import Masking, collate, micro_batches
 from alignaudit.experiment.checkpoint import FolderKeeper

@@ -134,7 +134,7 @@ def _copy(copies: str, repository: str) -> Path:
         raise DataError(
             f"there is no copy of the repository {repository}.",
             where=str(folder),
-            hint=f"hf download --repo-type dataset {repository} --local-dir {folder}",
+            hint=f"hf download --repo-type dataset {repository} --revision COMMIT --local-dir {folder}",
         )
     return folder.resolve()
 
@@ -221,7 +221,7 @@ def _unreachable(repository: str, where: str) -> SetupError:
         where=where,
         hint=(
             "Set data.folders.<data set> to a folder with its files, or data.hub to a folder of copies "
-            f"(hf download --repo-type dataset {repository} --local-dir HUB/{repository})."
+            f"(hf download --repo-type dataset {repository} --revision COMMIT --local-dir HUB/{repository})."
         ),
     )
 

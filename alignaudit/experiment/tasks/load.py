@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from alignaudit.core.data_sets import DATA_SETS
 from alignaudit.core.example import Format, TaskData
 from alignaudit.core.task import LANGUAGE, DataSet, Task
-from alignaudit.errors import DataError, SetupError, StudyError, UsageError, did_you_mean
+from alignaudit.errors import DataError, SetupError, StudyError, did_you_mean
 from alignaudit.experiment.tasks.examples import Examples
 from alignaudit.experiment.tasks.rows import ENGLISH, Place
 from alignaudit.experiment.tasks.shelf import Shelf, Wanted, collected_labels, wanted_parts
@@ -62,7 +62,7 @@ def load_task(
         made; ``problems.find_problems`` looks at all of them beforehand.
     SetupError
         If the Hub cannot be reached.
-    UsageError
+    StudyError
         If the task is measured from the encoder and has no examples.
     """
     form = _format_of(task)
@@ -123,7 +123,15 @@ def task_fingerprint(
     for code in target_languages(task, test_languages):
         parts += [(f"test {code}", wanted) for wanted in wanted_parts(task, place, "test", code)]
     lines: list[object] = [VERSION, task.name, task.labels, dict(task.question_words), task.answers]
-    lines += [task.unanswerable, tuple(train_languages), train_examples, dev_examples, test_examples]
+    lines += [
+        task.unanswerable,
+        task.format,
+        task.metric,
+        tuple(train_languages),
+        train_examples,
+        dev_examples,
+        test_examples,
+    ]
     for role, wanted in parts:
         found = shelf.locate(wanted)
         record = found.data_set
@@ -205,7 +213,7 @@ def labels_of(shelf: Shelf, train_languages: Sequence[str]) -> tuple[str, ...]:
 
 def _format_of(task: Task) -> Format:
     if task.format == "retrieval":
-        raise UsageError(
+        raise StudyError(
             f"task {task.name} has no examples: it is measured from the encoder.",
             hint="Name it in measure.retrieval of a study.",
         )

@@ -17,14 +17,16 @@ LEAST_PAIRS = 4
 
 
 def hub_languages(name: str, data_sets: Mapping[str, DataSet] = DATA_SETS) -> tuple[str, ...]:
-    """Return the languages of a data set of sentence pairs, in the set's own words.
+    """Return the languages that a repository of sentence pairs is known to hold, in its own words.
 
     Raises
     ------
     StudyError
         If there is no such set of sentence pairs.
     """
-    return tuple(_record(name, data_sets).languages.values())
+    record = _record(name, data_sets)
+    with_size = {configuration.rpartition(".")[2] for configuration, _ in record.sizes}
+    return tuple(word for word in record.languages.values() if word in with_size)
 
 
 def hub_parallel(name: str, language: str, place: Place, limit: int | None = None) -> ParallelText:

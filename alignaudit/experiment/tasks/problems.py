@@ -104,10 +104,12 @@ def find_problems(
     }
     check = _Check(Shelf(task, place, data_sets), capped)
     check.labels = _labels(check, train_languages)
-    train = _keys(check, "train", train_languages)
-    _overlap(check, train, _keys(check, "dev", (ENGLISH,)), "development data")
+    train, dev = _keys(check, "train", train_languages), _keys(check, "dev", (ENGLISH,))
+    _overlap(check, train, dev, "development data")
     for language in _tested(check, test_languages):
-        _overlap(check, train, _keys(check, "test", (language,)), f'test data in "{language}"')
+        test = _keys(check, "test", (language,))
+        _overlap(check, train, test, f'test data in "{language}"')
+        _overlap(check, dev, test, f'test data in "{language}"', "development")
     order = ("error", "warning", "unchecked")
     return sorted(check.found, key=lambda problem: order.index(problem.severity))
 
@@ -165,7 +167,7 @@ def _checked_part(check: _Check, role: Role, wanted: Wanted) -> Keys:
         check.add(
             "warning", location.where, f"rows without a label, which are left out: {examples.unlabelled:,}."
         )
-    return _examples(check, location.where, examples)
+    return _examples(check, role, location.where, examples)
 
 
 def _revision(check: _Check, location: Location) -> None:
@@ -187,10 +189,11 @@ def _size(check: _Check, role: Role, wanted: Wanted, location: Location, size: i
     check.add("warning" if partial else "error", location.where, what, hint)
 
 
-def _examples(check: _Check, where: str, examples: Examples) -> Keys:
+def _examples(check: _Check, role: Role, where: str, examples: Examples) -> Keys:
     """Make every example once; count what is wrong with them by kind, and name the first of each."""
     kinds = _Kinds()
     identifiers: set[str] = set()
+    options: set[int] = set()
     keys: list[int] = []
     unanswerable = check.shelf.task.unanswerable
     unknown = check.labels.index(UNKNOWN_LABEL) if UNKNOWN_LABEL in check.labels[1:] else None
@@ -210,9 +213,15 @@ def _examples(check: _Check, where: str, examples: Examples) -> Keys:
                 )
             identifiers.add(example.identifier)
             if not example.answers and not unanswerable:
-                kinds.add("warning", "unanswered", f"row {number} has no answer.")
+                severity: Severity = "warning" if role == "train" else "error"
+                kinds.add(severity, "unanswered", f"row {number} has no answer.")
+        if isinstance(example, ChoiceExample):
+            options.add(len(example.options))
         if unknown is not None and isinstance(example, TagExample) and unknown in example.tags:
             kinds.add("warning", "unknown", f"row {number} has a tag that the training data lacks.")
+    if len(options) > 1:
+        numbers = " and ".join(map(str, sorted(options)))
+        check.add("error", where, f"rows have different numbers of options: {numbers}.")
     for severity, count, first, hint in kinds.all():
         what = (
             first[0].upper() + first[1:] if count == 1 else f"{count:,} rows are wrong alike; first {first}"
@@ -265,11 +274,11 @@ def _inputs(example: Example) -> Sequence[str]:
     return (example.text, example.text_pair) if isinstance(example, PairExample) else _texts(example)
 
 
-def _overlap(check: _Check, train: Keys, other: Keys, name: str) -> None:
-    shared = int(np.isin(other, train).sum())
+def _overlap(check: _Check, known: Keys, other: Keys, name: str, of: str = "training") -> None:
+    shared = int(np.isin(other, known).sum())
     if shared:
         check.add(
             "warning",
             f"task {check.shelf.task.name}",
-            f"{shared:,} of {len(other):,} items of the {name} stand in the training data too.",
+            f"{shared:,} of {len(other):,} items of the {name} stand in the {of} data too.",
         )

@@ -157,7 +157,8 @@ def _table(path: Path, quoting: Literal[0, 3], delimiter: str) -> Iterator[Row]:
             if header is None:
                 header = _header(cells, where)
             elif cells and len(cells) != len(header):
-                raise DataError(f"{len(cells)} columns instead of {len(header)}.", where=where)
+                hint = "Put the row right, delete it, or read the set from the Hub."
+                raise DataError(f"{len(cells)} columns instead of {len(header)}.", where=where, hint=hint)
             elif cells:
                 yield dict(zip(header, cells, strict=True))
     except csv.Error as error:
@@ -181,7 +182,7 @@ def _header(cells: list[str], where: str) -> list[str]:
 def _conllu(path: Path, data_set: DataSet) -> Iterator[Row]:
     """Read syntactic words with universal tags; of a multi-word token the last word has its SpaceAfter."""
     names = _tag_columns(data_set, "upos")
-    document = "0"
+    document = ""
     words: list[tuple[str, str, bool]] = []
     inside_until, inside_space = 0, True
     for number, line in _with_blank_end(file_lines(path)):
@@ -218,7 +219,7 @@ def _tagged(words: list[tuple[str, str, bool]], names: tuple[str, str], document
         names[0]: [word for word, _, _ in words],
         names[1]: [tag for _, tag, _ in words],
         "space_after": [space for _, _, space in words],
-        "document": document,
+        **({"document": document} if document else {}),
     }
 
 

@@ -97,15 +97,22 @@ class Location:
     specific: bool = False
 
     @property
-    def where(self) -> str:
-        """Return data set, configuration and split in words."""
+    def _table(self) -> str:
         configuration = f", configuration {self.configuration}" if self.configuration else ""
         return f"{self.data_set.name}{configuration}, split {self.split}"
 
     @property
+    def where(self) -> str:
+        """Return data set, configuration and split in words; the language where they do not say it."""
+        word = self.data_set.languages.get(self.language, self.language)
+        if self.language == ENGLISH or word in f"{self.configuration}{self.split}":
+            return self._table
+        return f"{self._table}, language {self.language}"
+
+    @property
     def key(self) -> tuple[object, ...]:
         """Return what two locations have in common that hold the same rows."""
-        return (self.data_set.name, self.files) if self.files else (self.where, self.copies, self.revision)
+        return (self.data_set.name, self.files) if self.files else (self._table, self.copies, self.revision)
 
     @property
     def at_hand(self) -> bool:
@@ -225,8 +232,7 @@ def _local_files(part: Part, found: Location, place: Place) -> tuple[tuple[Path,
             if files := _matches(base, wanted):
                 return files, LANGUAGE in pattern or CODE in pattern
     looked = ", ".join(dict.fromkeys(_grouped(tried))) or f"names with {LANGUAGE}, for this is not in English"
-    where = f"{found.where}, language {found.language}" if found.language != ENGLISH else found.where
-    raise DataError(f"no file found. Looked for: {looked}.", where=f"{where}, in {base}")
+    raise DataError(f"no file found. Looked for: {looked}.", where=f"{found.where}, in {base}")
 
 
 def _folder_patterns(part: Part, found: Location) -> list[str]:

@@ -122,7 +122,14 @@ class Shelf:
             return found
         groups = [group_of(row, number, reading) for row, number, _ in found.rows()]
         train, dev = dev_places(groups)
-        return found.taken(train if wanted.side == "train" else dev)
+        places = train if wanted.side == "train" else dev
+        if not len(places):
+            raise DataError(
+                f"the {wanted.side} side that is cut from it is empty.",
+                where=location.where,
+                hint="It takes more groups of texts; one in five goes to development.",
+            )
+        return found.taken(places)
 
     def _kept(self, location: Location, reading: Reading) -> tuple[NDArray[np.int64], int]:
         keep = np.ones(len(self.rows(location)), dtype=bool)

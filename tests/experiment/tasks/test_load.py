@@ -13,7 +13,7 @@ from alignaudit.core.data_sets import DATA_SETS
 from alignaudit.core.example import ChoiceExample, PairExample, SpanExample, TagExample, TextExample
 from alignaudit.core.task import DataSet, Part
 from alignaudit.core.tasks import TASKS
-from alignaudit.errors import DataError, SetupError, StudyError, UsageError
+from alignaudit.errors import DataError, SetupError, StudyError
 from alignaudit.experiment.tasks.load import load_task, quotas, task_fingerprint, train_size
 from alignaudit.experiment.tasks.rows import Place
 from alignaudit.experiment.tasks.shelf import UNKNOWN_LABEL, dev_places
@@ -287,7 +287,8 @@ def test_unknown_languages_are_refused(tmp_path):
     with pytest.raises(StudyError, match='task xnli is not tested in "ko"'):
         load_task(TASKS["xnli"], place, test_languages=("ko",))
     with pytest.raises(
-        DataError, match=r'mnli, configuration mnli, split train: there is no "de" on the Hub'
+        DataError,
+        match=r'mnli, configuration mnli, split train, language de: there is no "de" on the Hub',
     ):
         load_task(TASKS["xnli"], place, train_languages=("en", "de"))
 
@@ -308,7 +309,7 @@ def test_translated_training_data_are_files_by_language(tmp_path):
 
 def test_retrieval_is_measured_from_the_encoder():
     for function in (load_task, task_fingerprint, train_size):
-        with pytest.raises(UsageError, match="task tatoeba has no examples"):
+        with pytest.raises(StudyError, match="task tatoeba has no examples"):
             function(TASKS["tatoeba"], Place())
 
 
@@ -367,7 +368,7 @@ def test_supertags_are_collected_and_unknown_ones_are_wrong(tmp_path):
 
 
 def test_a_data_set_that_is_not_on_the_hub_says_where_it_is():
-    with pytest.raises(DataError, match=r"Linguistic Data Consortium.*Set data\.folders\.ccg"):
+    with pytest.raises(SetupError, match=r"Linguistic Data Consortium.*Set data\.folders\.ccg"):
         load_task(TASKS["ccg"], Place())
 
 

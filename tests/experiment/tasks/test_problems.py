@@ -154,7 +154,7 @@ def test_missing_languages(tmp_path):
     (tmp_path / "nli" / "test.de.jsonl").unlink()
     (problem,) = found(NLI, Place(folder=str(tmp_path)))
     assert problem.severity == "error"
-    assert problem.where.startswith("nli, configuration de, split test, language de")
+    assert problem.where.startswith("nli, configuration de, split test, in ")
     assert "no file found. Looked for: de/test.(" in problem.what
     (problem,) = found(NLI, Place(folder=str(tmp_path)), test_languages=("en", "fr"))
     assert "is not tested in" in problem.what
@@ -198,9 +198,12 @@ def test_identifiers_that_occur_twice_and_questions_without_answer(tmp_path):
     problems = found(QA, place)
     assert [(p.severity, p.where, p.what) for p in problems] == [
         ("error", "qa, split dev", 'Row 2: the identifier "1" occurs twice.'),
-        ("warning", "qa, split dev", "Row 3 has no answer."),
+        ("error", "qa, split dev", "Row 3 has no answer."),
     ]
-    second = replace(QA, train=(Part("squad_v2", "train"),), dev=())
+    place = write(tmp_path, "qa", train=[*rows[:1], rows[2]], dev=[qa("9", "z", ("z", 0))])
+    only(found(QA, place), "warning", "qa, split train", "Row 2 has no answer.")
+    write(tmp_path, "qa", train=[qa("9", "z", ("z", 0))], dev=rows)
+    second = replace(QA, train=(Part("squad_v2", "train"),), dev=(), unanswerable=True)
     (tmp_path / "qa").rename(tmp_path / "squad_v2")
     write(tmp_path, "squad_v2", train=[qa("1", "a")])
     sets = {"squad_v2": replace(SETS["qa"], name="squad_v2")}
@@ -215,7 +218,7 @@ def test_collected_tags(tmp_path):
     words = "2 rows are wrong alike; first row 2 has a tag that the training data lacks."
     only(problems, "warning", "tags, split dev", words)
     problems = found(CCG, Place())
-    assert {(p.severity, p.what) for p in problems} == {("error", "it is licensed.")}
+    assert {(p.severity, p.what) for p in problems} == {("unchecked", "it is licensed.")}
     assert len(problems) == 2
 
 
@@ -275,6 +278,7 @@ def test_the_real_files_have_no_error_that_their_number_does_not_explain(real_da
     assert [p.what for p in problems] == [
         "1,190 rows, but 10,570 are published.",
         '982 of 1,190 items of the test data in "en" stand in the training data too.',
+        '208 of 1,190 items of the test data in "en" stand in the development data too.',
     ]
     problems = find_problems(TASKS["udpos"], place, test_languages=("en", "de", "tr", "zh"))
     assert {problem.severity for problem in problems} == {"warning"}

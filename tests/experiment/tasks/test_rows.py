@@ -103,7 +103,7 @@ def test_only_english_may_go_without_its_name(tmp_path):
     place = Place(folder=str(tmp_path))
     assert locate(PART, MANY, place, "en").files[0].name == "test.jsonl"
     with pytest.raises(
-        DataError, match=r"split test, language de, in .*many: no file found\. Looked for: own-German"
+        DataError, match=r"many\.German, split test, in .*many: no file found\. Looked for: own-German"
     ):
         locate(PART, MANY, place, "de")
     shared = Part("many", "test", "all", row_prefix="{language}-")
@@ -144,8 +144,10 @@ def test_a_data_set_without_a_folder_is_on_the_hub(tmp_path):
     with pytest.raises(DataError, match=r'there is no "de" on the Hub\. Set data\.files\.one\.train'):
         locate(TRAIN, ONE, Place(), "de")
     absent = DataSet("ccg", "", "", "supertags", {}, absent="it is licensed")
-    with pytest.raises(DataError, match=r"it is licensed\. Set data\.folders\.ccg"):
+    with pytest.raises(SetupError, match=r"it is licensed\. Set data\.folders\.ccg"):
         locate(Part("ccg", "train"), absent, Place())
+    with pytest.raises(DataError, match="its source is not the Hub"):
+        locate(PART, MANY, Place(folder=str(tmp_path), network=False), "zh")
 
 
 def test_translations_are_files_with_the_language_in_their_names(tmp_path):
