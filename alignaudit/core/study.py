@@ -170,6 +170,8 @@ class Study(Strict):
         for name in self.streams:
             if name not in STREAMS:
                 raise ValueError(f'unknown stream "{name}". {did_you_mean(name, STREAMS)}')
+        if self.measure.retrieval and self.data.source == "world":
+            raise ValueError("measure.retrieval: the world has no text of tatoeba or bucc2018")
         if "tatoeba" in self.measure.retrieval and self.data.parallel != "tatoeba":
             raise ValueError(
                 'measure.retrieval: tatoeba is scored from its own text: set data.parallel = "tatoeba"'

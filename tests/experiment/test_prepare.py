@@ -171,7 +171,7 @@ def test_test_sets_are_encoded_before_a_target_task_is_trained(files, tmp_path):
     asked = {"xquad": {"test_languages": ["en", "zh"], "stride": 12}}
     study = small_study(files, f'data.folders.xquad="{lines}"', target=asked)
     with pytest.raises(DataError, match="leaves no room for its context"):
-        prepare(stages_of(draw_plan(study), "target")[0], context)
+        prepare(stages_of(draw_plan(study), "target")[0], context_of(study, tmp_path))
 
 
 def test_data_that_changed_since_the_plan_are_refused(files, tmp_path):
