@@ -22,7 +22,7 @@ from alignaudit.core.tables import read_table
 from alignaudit.core.tasks import task as find_task
 from alignaudit.measure.xtreme import GROUPS, LANGUAGES
 
-__all__ = ["SYSTEMS", "PaperRow", "PaperTable", "beside_paper", "paper_of_study"]
+__all__ = ["SYSTEMS", "PaperRow", "PaperTable", "SummaryRow", "beside_paper", "paper_of_study"]
 
 SYSTEMS = ("xlmr_large", "xstilts_best_per_task")
 """Published systems that are shown: the encoder alone, and X-STILTs' best intermediate task per target."""
@@ -78,6 +78,34 @@ class PaperRow:
 
 
 @dataclass(frozen=True, slots=True)
+class SummaryRow:
+    """A mean of a group of tasks, or the gap of a task to English, in one arm.
+
+    Attributes
+    ----------
+    what
+        ``group`` or ``gap``.
+    name
+        XTREME's group, or the task.
+    arm
+        The arm.
+    value
+        In percent; of a gap English minus the mean of the other languages, in points.
+    sd
+        Standard deviation between the runs, in points; None for a single run.
+    runs
+        Number of runs.
+    """
+
+    what: Literal["group", "gap"]
+    name: str
+    arm: str
+    value: float
+    sd: float | None
+    runs: int
+
+
+@dataclass(frozen=True, slots=True)
 class PaperTable:
     """The table that ``compare --with-paper`` gives.
 
@@ -85,16 +113,24 @@ class PaperTable:
     ----------
     rows
         By task, ours before published ones; the mean of all nine last.
+    summaries
+        Our means by group, where all languages of XTREME are there, and our gaps to English.
     notes
         What is not comparable or not there, one a line.
     """
 
     rows: tuple[PaperRow, ...]
+    summaries: tuple[SummaryRow, ...]
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return rows and notes as plain lists and dictionaries."""
-        return {"rows": [asdict(row) for row in self.rows], "notes": list(self.notes)}
+        summaries = [asdict(row) for row in self.summaries]
+        return {
+            "rows": [asdict(row) for row in self.rows],
+            "summaries": summaries,
+            "notes": list(self.notes),
+        }
 
     def to_csv(self) -> str:
         """Return the rows as CSV, unrounded; what is None is empty."""
@@ -106,15 +142,30 @@ class PaperTable:
 
     def __str__(self) -> str:
         """Return the table and its notes as plain text."""
-        cells = [_HEADERS, *(_cells(row) for row in self.rows)]
-        widths = [max(len(line[column]) for line in cells) for column in range(len(_HEADERS))]
-        table = [
-            "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
-            for line in cells
-        ]
-        return "\n".join([_TITLE, "", *table, "", "Before comparing:", *[f"- {note}" for note in self.notes]])
+        lines = [_TITLE, "", *_aligned([_HEADERS, *(_cells(row) for row in self.rows)])]
+        if self.summaries:
+            cells = [
+                (row.what, row.name, row.arm, _plus_minus(row.value, row.sd), str(row.runs))
+                for row in self.summaries
+            ]
+            lines += ["", _SUMMARY_TITLE, "", *_aligned([_SUMMARY_HEADERS, *cells])]
+        return "\n".join([*lines, "", "Before comparing:", *[f"- {note}" for note in self.notes]])
 
 
+def _aligned(cells: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    return [
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in cells
+    ]
+
+
+def _plus_minus(value: float, sd: float | None) -> str:
+    return f"{value:.2f}" if sd is None else f"{value:.2f} ± {sd:.2f}"
+
+
+_SUMMARY_TITLE = "Groups of tasks in percent, and gaps to English (minus the mean of the others) in points."
+_SUMMARY_HEADERS = ("what", "name", "arm", "value", "runs")
 _TITLE = "Beside published XTREME scores, in percent: mean ± standard deviation between runs."
 _HEADERS = ("task", "metric", "system", "score", "runs", "languages", "split", "status")
 
@@ -125,7 +176,7 @@ def _cells(row: PaperRow) -> tuple[str, ...]:
         score = score.removesuffix("0")  # published with one decimal; means of two have two
     return (
         row.task, row.metric, row.system,
-        score if row.sd is None else f"{score} ± {row.sd:.2f}",
+        score if row.sd is None else _plus_minus(row.value, row.sd),
         "–" if row.runs is None else str(row.runs),
         "–" if row.languages is None else f"{row.languages} of {row.languages_of_xtreme}",
         row.split, row.status,
@@ -202,7 +253,21 @@ def beside_paper(
     rows = [row for task in TASKS for row in (*_ours(arms, task), *_published(task))]
     rows += [row for arm in arms for row in _row(arm, _AVERAGE, arm.overall)]
     rows += _published(_AVERAGE)
-    return PaperTable(tuple(rows), tuple(_notes(runs, arms, study)))
+    return PaperTable(tuple(rows), tuple(_summaries(arms)), tuple(_notes(runs, arms, study)))
+
+
+def _summaries(arms: Sequence[ArmScores]) -> Iterable[SummaryRow]:
+    kinds: tuple[tuple[Literal["group", "gap"], Sequence[str]], ...] = (
+        ("group", list(GROUPS)),
+        ("gap", TASKS),
+    )
+    for what, names in kinds:
+        for name in names:
+            for arm in arms:
+                found = (arm.groups if what == "group" else arm.gaps).get(name)
+                if found is not None:
+                    sd = None if math.isnan(found.sd) else 100 * found.sd
+                    yield SummaryRow(what, name, arm.arm, 100 * found.mean, sd, found.runs)
 
 
 def _ours(arms: Sequence[ArmScores], task: str) -> Iterable[PaperRow]:

@@ -84,7 +84,7 @@ def test_json_has_the_table_under_its_own_key(cli, finished):
     paper = said.pop("with_paper")
     assert said == plain
     assert "with_paper" not in json.loads((finished / "comparison.json").read_text("utf-8"))
-    assert set(paper) == {"rows", "notes"}
+    assert set(paper) == {"rows", "summaries", "notes"}
     assert paper["rows"][0]["value"] == pytest.approx(70.5)
     assert paper["rows"][0]["sd"] == pytest.approx(0.3**0.5)
 
