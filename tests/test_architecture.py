@@ -67,7 +67,7 @@ COMES_WITH = {
     "array_api_compat": "array-api-compat",
 }
 FREE = {"", "__main__"}  # the package's own __init__ and __main__ stand above all floors
-LAZY = ("", "cli", "measure.index")  # may import inside functions
+LAZY = ("", "cli", "experiment.tasks.hub", "measure.index")  # may import inside functions
 RANDOM_TYPES = {"Generator", "SeedSequence", "BitGenerator", "PCG64", "default_rng"}
 TORCH_DRAWS = {"rand", "randn", "randint", "randperm", "normal", "bernoulli", "multinomial"}
 

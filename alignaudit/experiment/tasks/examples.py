@@ -9,14 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
-from typing import Any, Protocol, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, overload
 
-import datasets
 import numpy as np
 from numpy.typing import NDArray
 
 from alignaudit.core.example import Example
 from alignaudit.experiment.tasks.readers import Row
+
+if TYPE_CHECKING:
+    import datasets
 
 __all__ = ["Examples", "PackedRows", "Rows", "TableRows"]
 

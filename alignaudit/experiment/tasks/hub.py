@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-
-import datasets
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from alignaudit.core.store import file_sha256
 from alignaudit.errors import AlignAuditError, DataError, SetupError, did_you_mean
+
+if TYPE_CHECKING:
+    import datasets
 
 __all__ = ["copy_sha256", "files_sha256", "hub_table", "parquet_table"]
 
@@ -50,7 +52,7 @@ def hub_table(
     """
     with _quiet(), _in_plain_words(repository, configuration, split, where):
         if not copies:
-            return datasets.load_dataset(
+            return _library().load_dataset(
                 repository, configuration or None, split=split, revision=revision or None
             )
         folder = _copy(copies, repository)
@@ -61,7 +63,7 @@ def hub_table(
             return parquet_table(found[split], where)
         # datasets does not notice that a file of a copy has changed: its cache is kept by content.
         content = copy_sha256(copies, repository, configuration, where)
-        return datasets.load_dataset(
+        return _library().load_dataset(
             str(folder), split=split, cache_dir=_cache(content), **_configuration(folder, configuration)
         )
 
@@ -75,7 +77,7 @@ def parquet_table(files: tuple[Path, ...], where: str = "") -> datasets.Dataset:
         If a file cannot be read.
     """
     with _quiet(), _in_plain_words(", ".join(map(str, files)), "", "", where):
-        return datasets.Dataset.from_parquet(
+        return _library().Dataset.from_parquet(
             [str(file) for file in files], cache_dir=_cache(files_sha256(files))
         )
 
@@ -116,16 +118,23 @@ def copy_sha256(copies: str, repository: str, configuration: str, where: str = "
     return digest.hexdigest()
 
 
+def _library() -> ModuleType:
+    """Return ``datasets``, which takes seconds to import and is needed for tables only."""
+    import datasets
+
+    return datasets
+
+
 @contextmanager
 def _quiet() -> Iterator[None]:
     """Run without progress bars of ``datasets``."""
-    shown = datasets.utils.are_progress_bars_disabled()
-    datasets.utils.disable_progress_bars()
+    shown = _library().utils.are_progress_bars_disabled()
+    _library().utils.disable_progress_bars()
     try:
         yield
     finally:
         if not shown:
-            datasets.utils.enable_progress_bars()
+            _library().utils.enable_progress_bars()
 
 
 def _copy(copies: str, repository: str) -> Path:
@@ -150,7 +159,7 @@ def _copy_files(folder: Path, configuration: str) -> dict[str, tuple[Path, ...]]
     if hasattr(getattr(config, "data_files", None), "resolve"):
         found = config.data_files.resolve(str(folder / (config.data_dir or "")))
     else:
-        builder = datasets.load_dataset_builder(str(folder), **_configuration(folder, configuration))
+        builder = _library().load_dataset_builder(str(folder), **_configuration(folder, configuration))
         _CONFIGURATIONS[key] = dict(builder.builder_configs)
         found = builder.config.data_files or {}
     return {str(split): tuple(map(Path, names)) for split, names in found.items()}
@@ -183,12 +192,12 @@ def _configuration(folder: Path, configuration: str) -> dict[str, str]:
 @lru_cache(maxsize=256)
 def _configurations(folder: Path, changed: int) -> tuple[str, ...]:
     """Return the configurations of a copy; its card, which may be long, is read again when it has changed."""
-    return tuple(datasets.get_dataset_config_names(str(folder)))
+    return tuple(_library().get_dataset_config_names(str(folder)))
 
 
 def _cache(content: str) -> str:
     """Return the folder in which ``datasets`` keeps rows of files with this content."""
-    return str(Path(datasets.config.HF_DATASETS_CACHE) / "copies" / content[:32])
+    return str(Path(_library().config.HF_DATASETS_CACHE) / "copies" / content[:32])
 
 
 def _sha256(path: Path) -> str:
@@ -209,12 +218,12 @@ def _in_plain_words(repository: str, configuration: str, split: str, where: str)
         raise
     except ConnectionError as error:
         raise _unreachable(repository, where) from error
-    except (RuntimeError, ValueError, OSError, datasets.exceptions.DatasetsError) as error:
+    except (RuntimeError, ValueError, OSError, _library().exceptions.DatasetsError) as error:
         raise _refused(error, repository, configuration, split, where) from error
 
 
 def _unreachable(repository: str, where: str) -> SetupError:
-    offline = datasets.config.HF_HUB_OFFLINE
+    offline = _library().config.HF_HUB_OFFLINE
     what = "offline mode is on (HF_HUB_OFFLINE)" if offline else "the Hugging Face Hub cannot be reached"
     return SetupError(
         f"{what}, and {repository} is not in the cache.",
@@ -240,7 +249,7 @@ def _refused(
     if "Unknown split" in message or "Bad split" in message:
         what = f'{repository} has no split "{split}".'
         return DataError(what, where=where, hint=did_you_mean(split, known))
-    if isinstance(error, datasets.exceptions.DatasetNotFoundError):
+    if isinstance(error, _library().exceptions.DatasetNotFoundError):
         hint = "Check its name and revision; if it is gated, ask for access and run: hf auth login"
         return DataError(f"the Hub has no {repository} that we may read.", where=where, hint=hint)
     if isinstance(error, PermissionError) or getattr(error, "errno", None) == 28:
