@@ -197,7 +197,7 @@ class World:
 
 
 def _content(task: TaskData) -> dict[str, Any]:
-    """What the world decides of a task; how answers are compared is not among it."""
+    """Return what the world decides of a task; how answers are compared is not among it."""
     found = asdict(task)
     return {name: found[name] for name in ("name", "format", "labels", "metric", "train", "dev", "test")}
 
