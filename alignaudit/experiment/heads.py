@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
 from transformers import PretrainedConfig
-from transformers.activations import ACT2FN
 
 from alignaudit.core.example import Format
 from alignaudit.core.specification import Pooling
@@ -24,6 +25,15 @@ __all__ = [
     "pool",
 ]
 
+_ACTIVATIONS: Mapping[str, Callable[[], nn.Module]] = {
+    "gelu": nn.GELU,
+    "gelu_new": partial(nn.GELU, approximate="tanh"),
+    "gelu_pytorch_tanh": partial(nn.GELU, approximate="tanh"),
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "swish": nn.SiLU,
+    "tanh": nn.Tanh,
+}
 _EXACT_GELU = ("camembert", "roberta", "xlm-roberta", "xlm-roberta-xl")  # whatever their hidden_act
 
 
@@ -141,9 +151,9 @@ class MaskedTokenHead(nn.Module):
 
 def _activation(config: PretrainedConfig) -> nn.Module:
     name = getattr(config, "hidden_act", None) or getattr(config, "activation", None)
-    known = isinstance(name, str) and name in ACT2FN and config.model_type not in _EXACT_GELU
-    module: nn.Module = ACT2FN[name if known else "gelu"]
-    return module
+    if not isinstance(name, str) or config.model_type in _EXACT_GELU:
+        name = "gelu"
+    return _ACTIVATIONS.get(name, nn.GELU)()
 
 
 def make_head(spec: HeadSpec, config: PretrainedConfig, pooling: Pooling, dropout: float) -> nn.Module:
