@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from alignaudit.analysis.collect import RUN_KEY, Cells, Grid, to_cells, validated
 from alignaudit.infer.tail import tail_values
 
-__all__ = ["ENGLISH", "depth", "kept", "retention", "tail", "transfer"]
+__all__ = ["ENGLISH", "depth", "kept", "retention", "tail", "transfer", "with_untrained"]
 
 ENGLISH = ("en", "eng")
 """Codes of English, which zero-shot transfer leaves out."""
@@ -64,16 +64,33 @@ def retention(
     )
     before = both[both["stage"] == "pretrained"].groupby(["checkpoint", "language"], as_index=False)
     baseline = before.agg(before=("value", "mean"))
-    after = _with_untrained(both[both["stage"] == stage], baseline, grid, stage, "language")
+    after = with_untrained(both[both["stage"] == stage], baseline, grid, stage, "language")
     merged = after.merge(baseline, on=["checkpoint", "language"], how="left")
     merged["value"] = merged["value"] - merged["before"]
     return to_cells(merged, grid, "language")
 
 
-def _with_untrained(
+def with_untrained(
     after: pd.DataFrame, baseline: pd.DataFrame, grid: Grid, stage: str, *units: str
 ) -> pd.DataFrame:
-    """Add the pretrained values as what arms without intermediate training have after that phase."""
+    """Add the pretrained values as what arms without intermediate training have after that phase.
+
+    Parameters
+    ----------
+    after
+        Columns of a run, of ``units``, and ``value``, after the stage.
+    baseline
+        Columns ``checkpoint``, of ``units``, and ``before`` or ``value``: the pretrained encoder's.
+    grid, stage
+        The compared runs, and the stage.
+    units
+        Columns that tell the values of a run apart.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of ``after``, and those of arms of kind ``none`` where they had none.
+    """
     frames = [after[[*RUN_KEY, *units, "value"]]]
     for arm, kind in grid.kinds.items():
         if kind == "none" and stage == "intermediate" and not (after["arm"] == arm).any():
@@ -119,7 +136,7 @@ def tail(
     means = rows.groupby(["stage", *RUN_KEY, "language", "half"], as_index=False)["value"].mean()
     before = means[means["stage"] == "pretrained"]
     baseline = before.groupby(["checkpoint", "language", "half"], as_index=False)["value"].mean()
-    after = _with_untrained(means[means["stage"] == stage], baseline, grid, stage, "language", "half")
+    after = with_untrained(means[means["stage"] == stage], baseline, grid, stage, "language", "half")
     after["unit"] = after["half"] + ":" + after["language"]
     cells = to_cells(after, grid, "unit")
     languages = sorted({str(level) for level in after["language"]})

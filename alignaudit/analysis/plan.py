@@ -9,11 +9,13 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, PrivateAttr, model_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from alignaudit.core.decode import Strict, decode, read_toml
 from alignaudit.core.specification import primary_layer
+from alignaudit.errors import did_you_mean
 from alignaudit.infer.paired import Population
+from alignaudit.measure.perturbations_table import PERTURBATIONS
 
 __all__ = ["AlignmentChoice", "AnalysisPlan", "SmallestEffects", "load_plan"]
 
@@ -37,6 +39,7 @@ class SmallestEffects(Strict):
     R1: Positive = 0.02
     R2: Positive = 0.4054651081081644
     R3: Positive = 0.03
+    R4: Positive = 0.02
     transfer: Positive = 0.02
 
 
@@ -53,6 +56,8 @@ class AnalysisPlan(Strict):
         Level of intervals; level of the Holm family and of each one-sided equivalence test.
     tail_share
         Share of languages that R3 looks at.
+    perturbation
+        What R4 looks at.
     alignment, smallest_effects
         The primary measure, and the bounds of the equivalence tests.
     author, date
@@ -64,10 +69,18 @@ class AnalysisPlan(Strict):
     conf_level: Share = 0.95
     alpha: Share = 0.05
     tail_share: Share = 0.25
+    perturbation: str = "typos"
     alignment: AlignmentChoice = AlignmentChoice()
     smallest_effects: SmallestEffects = SmallestEffects()
     author: str = ""
     date: calendar_date | None = None
+
+    @field_validator("perturbation")
+    @classmethod
+    def _known_perturbation(cls, name: str) -> str:
+        if name not in PERTURBATIONS:
+            raise ValueError(f'there is no perturbation "{name}". {did_you_mean(name, PERTURBATIONS)}')
+        return name
 
     _source: str = PrivateAttr(default="in memory")
     _stated: str = PrivateAttr(default="")

@@ -13,6 +13,7 @@ import pandas as pd
 from alignaudit.analysis.align import depth, kept, retention, tail, transfer
 from alignaudit.analysis.collect import Cells, Grid
 from alignaudit.analysis.floor import floor_notes
+from alignaudit.analysis.noise import Noise, noise, perturbations
 from alignaudit.analysis.plan import AnalysisPlan
 from alignaudit.errors import IncompleteDesignError
 from alignaudit.infer.paired import Population
@@ -93,7 +94,7 @@ def quantities(tables: Tables, grid: Grid, plan: AnalysisPlan) -> Quantities:
     Returns
     -------
     Quantities
-        R1, R2, R3 and transfer first (those that can be had), then the exploratory ones.
+        R1, R2, R3, R4 and transfer first (those that can be had), then the exploratory ones.
 
     Raises
     ------
@@ -111,16 +112,22 @@ def quantities(tables: Tables, grid: Grid, plan: AnalysisPlan) -> Quantities:
             hint="Change [alignment] of the plan, or measure that layer.",
         )
     planned = [primary, _stability(primary, plan)]
-    notes: list[str] = []
+    perturbed = {name: _noise_of(tables, grid, plan, layer, name) for name in perturbations(tables)}
+    notes = _unreached(perturbed)
     for found, what in (
         (_tail(tables, grid, plan, layer), "R3: no per-item results of the primary alignment"),
+        (
+            _noise(perturbed, plan, layer, planned=True),
+            f"R4: the study measures no {plan.perturbation} at the primary alignment",
+        ),
         (_transfer(tables, grid, plan), "transfer: no test scores of a target task"),
     ):
         planned += found[:1]
-        if not found:
+        if not found and (perturbed or not what.startswith("R4")):
             notes.append(f"Left out of the planned family, {what}.")
     notes += _floor(tables, grid, planned)
     beside = _beside(tables, grid, plan, layer, planned)
+    beside += _noise(perturbed, plan, layer, planned=False)
     beside += _transfer(tables, grid, plan)[1:]
     return Quantities(tuple(planned + beside), tuple(notes))
 
@@ -183,6 +190,60 @@ def _tail(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int) -> list[Qu
     return [row] if chosen else []
 
 
+def _noise_of(tables: Tables, grid: Grid, plan: AnalysisPlan, layer: int, perturbation: str) -> Noise:
+    a = plan.alignment
+    return noise(
+        tables, grid, perturbation=perturbation, stage=a.stage, layer=layer, pooling=a.pooling,
+        centred=a.centred,
+    )  # fmt: skip
+
+
+def _unreached(perturbed: Mapping[str, Noise]) -> list[str]:
+    return [
+        f"R4 with {name.replace('_', ' ')} leaves out {', '.join(found.unreached)}, which it does not change."
+        for name, found in perturbed.items()
+        if found.unreached
+    ]
+
+
+def _noise(
+    perturbed: Mapping[str, Noise], plan: AnalysisPlan, layer: int, *, planned: bool
+) -> list[Quantity]:
+    """R4 of the plan's perturbation; or, beside it, those of the others, and the shares that are kept."""
+    rows = []
+    for name, found in perturbed.items():
+        own = name == plan.perturbation
+        if not found.slope.units:
+            continue
+        levels = f"{name.replace('_', ' ')} at {', '.join(f'{level:g}' for level in found.severities)}"
+        if own == planned:
+            rows.append(_noise_row("R4" if own else f"R4:{name}", levels, found, plan, layer))
+        if not planned and np.isfinite(found.kept.values).all():
+            rows.append(_kept_row("R4:kept" if own else f"R4:kept_{name}", levels, found, plan, layer))
+    return rows
+
+
+def _noise_row(name: str, levels: str, found: Noise, plan: AnalysisPlan, layer: int) -> Quantity:
+    a = plan.alignment
+    return Quantity(
+        name, f"noise: change of accuracy with 10 points of character error rate ({levels})", "accuracy",
+        "fraction", a.stage, layer, a.pooling, a.centred, found.slope, plan.population,
+        plan.smallest_effects.R4, name == "R4",
+    )  # fmt: skip
+
+
+def _kept_row(name: str, levels: str, found: Noise, plan: AnalysisPlan, layer: int) -> Quantity:
+    a = plan.alignment
+    title = (
+        f"noise: share of the clean accuracy that is kept, mean over error rates up to {found.upper:.2f} "
+        f"({levels})"
+    )
+    return Quantity(
+        name, title, "accuracy", "fraction", a.stage, layer, a.pooling, a.centred, found.kept,
+        "these_languages", math.nan, planned=False, n_languages=len(found.slope.units),
+    )  # fmt: skip
+
+
 def _transfer(tables: Tables, grid: Grid, plan: AnalysisPlan) -> list[Quantity]:
     """Mean over target tasks first, then each task where there are several."""
     by_task = transfer(tables, grid)
@@ -237,7 +298,7 @@ def _beside(
 
 
 def _has_other_population(row: Quantity) -> bool:
-    return row.name in ("R1", "transfer") and len(row.cells.units) > 1
+    return row.name in ("R1", "R4", "transfer") and len(row.cells.units) > 1
 
 
 def _other_population(row: Quantity) -> Quantity:

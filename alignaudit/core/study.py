@@ -87,6 +87,7 @@ class Data(Strict):
     )
     revisions: dict[str, str] = Field({}, description="revision by data set, instead of the pinned one")
     parallel: str = Field("tatoeba", description="data set or sub-folder with the parallel text")
+    lexicons: str | None = Field(None, description="folder of bilingual lexicons, for code-switching")
     world_seed: int = Field(0, ge=0)
     train_examples: int | None = Field(None, ge=1, description="at most so many per task")
     dev_examples: int | None = Field(None, ge=1)
@@ -103,12 +104,17 @@ class Data(Strict):
         if self.source == "folder" and self.folder is None:
             raise ValueError("`folder` is needed for source `folder`")
         if self.source == "world":
-            if self.folder or self.hub or self.folders or self.files or self.carve:
+            if self.folder or self.hub or self.folders or self.files or self.carve or self.lexicons:
                 raise ValueError("source `world` reads no files")
             for name in ("train_examples", "dev_examples", "test_examples", "parallel_pairs"):
                 if getattr(self, name) is None:
                     raise ValueError(f"source `world` needs `{name}`")
         return self
+
+    @property
+    def has_lexicons(self) -> bool:
+        """Return whether there are lexicons to switch words with: in a folder, or the world's own."""
+        return self.source == "world" or self.lexicons is not None
 
 
 class Measures(Strict):
@@ -141,6 +147,11 @@ class Measures(Strict):
         if "tatoeba" in self.retrieval and "mean" not in self.poolings:
             raise ValueError("`retrieval` of tatoeba reads the pooling `mean`: add it to `poolings`")
         return self
+
+    @property
+    def switches_code(self) -> bool:
+        """Return whether words are switched with those of lexicons."""
+        return "code_switching" in self.perturbations
 
 
 class Study(Strict):
@@ -239,6 +250,7 @@ def _resolved(data: Data, base: Path) -> Data:
         update={
             "folder": place(data.folder) if data.folder else None,
             "hub": place(data.hub) if data.hub else None,
+            "lexicons": place(data.lexicons) if data.lexicons else None,
             "folders": {name: place(folder) for name, folder in data.folders.items()},
             "files": {
                 name: {split: str(root / file) for split, file in splits.items()}
@@ -250,7 +262,9 @@ def _resolved(data: Data, base: Path) -> Data:
 
 def study_hash(study: Study) -> str:
     """Return the SHA-256 of a study's settings, without the place of its data on this machine."""
-    values = study.model_dump(mode="json", exclude={"data": {"folder", "hub", "folders", "files"}})
+    values = study.model_dump(
+        mode="json", exclude={"data": {"folder", "hub", "folders", "files", "lexicons"}}
+    )
     return hashlib.sha256(canonical_json(values).encode()).hexdigest()
 
 

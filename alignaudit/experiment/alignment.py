@@ -20,8 +20,9 @@ from alignaudit.core.specification import Pooling, primary_layer
 from alignaudit.core.study import Measures
 from alignaudit.experiment.cell import Pairs, cell_rows, retrieval_rows
 from alignaudit.experiment.encode import SentenceEncoder, as_array, block_count
+from alignaudit.experiment.lexicon import Lexicons
 from alignaudit.experiment.parallel import sentence_key
-from alignaudit.experiment.perturbed import Lexicons, PerturbedTables, measure_perturbed
+from alignaudit.experiment.perturbed import PerturbedTables, measure_perturbed
 from alignaudit.experiment.primary import Reference, primary_rows, reference_rows
 from alignaudit.measure.baseline import character_ngram_accuracy
 from alignaudit.measure.retrieval import Retrieval, chance_accuracy

@@ -63,7 +63,7 @@ def check_study(
     say = tell or (lambda _: None)
     problems: list[Problem] = []
     try:
-        check_perturbations(study.measure.perturbations)
+        check_perturbations(study.measure.perturbations, lexicons=study.data.has_lexicons)
         source = open_source(study.data)
     except AlignAuditError as error:
         return StudyCheck((_problem(error),), None)
@@ -74,6 +74,9 @@ def check_study(
         problems += _phase_warnings(kind, phase)
     say("parallel text")
     problems += _parallel_problems(study, source)
+    if study.measure.switches_code:
+        say("lexicons")
+        problems += _lexicon_problems(study, source)
     if "bucc2018" in study.measure.retrieval:
         say("mining sets")
         problems += _mining_problems(source)
@@ -158,6 +161,16 @@ def _parallel_problems(study: Study, source: Source) -> list[Problem]:
     try:
         for _ in source.parallel(study.measure.languages or source.parallel_languages()):
             pass  # reading is the check
+    except SetupError as error:
+        return [_problem(error, "unchecked")]
+    except AlignAuditError as error:
+        return [_problem(error)]
+    return []
+
+
+def _lexicon_problems(study: Study, source: Source) -> list[Problem]:
+    try:
+        source.lexicons(study.measure.languages or source.parallel_languages())  # reading is the check
     except SetupError as error:
         return [_problem(error, "unchecked")]
     except AlignAuditError as error:

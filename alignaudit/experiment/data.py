@@ -16,6 +16,7 @@ from alignaudit.core.store import file_sha256
 from alignaudit.core.study import Data
 from alignaudit.core.tasks import task as find_task
 from alignaudit.errors import DataError, StudyError, did_you_mean
+from alignaudit.experiment.lexicon import Lexicons, lexicon_file, read_lexicons
 from alignaudit.experiment.mining import mining_files, mining_languages
 from alignaudit.experiment.parallel import parallel_files, parallel_languages, read_parallel
 from alignaudit.experiment.tasks.load import load_task, task_fingerprint, train_size
@@ -70,6 +71,14 @@ class Source(Protocol):
         """Return a hash that changes when the parallel text may."""
         ...
 
+    def lexicons(self, languages: tuple[str, ...]) -> Lexicons:
+        """Return English words of each foreign word, by language."""
+        ...
+
+    def lexicon_fingerprint(self, languages: tuple[str, ...]) -> str:
+        """Return a hash that changes when the lexicons may."""
+        ...
+
     def mining_folder(self) -> Path | None:
         """Return the folder of BUCC's mining sets; None where there is none."""
         ...
@@ -89,10 +98,12 @@ def open_source(data: Data) -> Source:
     """
     if data.source == "world":
         return WorldSource(data)
-    for folder in (data.folder, data.hub, *data.folders.values()):
+    places = {"folder": data.folder, "hub": data.hub, "lexicons": data.lexicons}
+    places |= {f"folders.{name}": folder for name, folder in data.folders.items()}
+    for setting, folder in places.items():
         if folder is not None and not Path(folder).is_dir():
             raise DataError(
-                "there is no such folder.", where=folder, hint='Set it with --set data.folder="PATH".'
+                "there is no such folder.", where=folder, hint=f'Set it with --set data.{setting}="PATH".'
             )
     return TaskSource(data)
 
@@ -184,6 +195,14 @@ class WorldSource:
         """Return a hash of the world's definition and the languages."""
         return self._fingerprint("parallel", languages, self.data.parallel_pairs)
 
+    def lexicons(self, languages: tuple[str, ...]) -> Lexicons:
+        """Return the English words of every word form of the world's languages."""
+        return {language: self._world().dictionary(language) for language in languages}
+
+    def lexicon_fingerprint(self, languages: tuple[str, ...]) -> str:
+        """Return a hash of the words."""
+        return hashlib.sha256(repr(self.lexicons(languages)).encode()).hexdigest()
+
     def mining_folder(self) -> Path | None:
         """Return None: the world has no mining sets."""
         return None
@@ -274,6 +293,19 @@ class TaskSource:
             return hashlib.sha256(repr((limit, names)).encode()).hexdigest()
         files = [path for language in languages for path in parallel_files(folder, language)]
         return _files_hash(files, limit)
+
+    def _lexicon_folder(self) -> Path:
+        if self.data.lexicons is None:
+            raise StudyError("no lexicons are named.", where="data.lexicons", hint="Name their folder there.")
+        return Path(self.data.lexicons)
+
+    def lexicons(self, languages: tuple[str, ...]) -> Lexicons:
+        """Return the lexicons of the folder that the study names."""
+        return read_lexicons(self._lexicon_folder(), languages)
+
+    def lexicon_fingerprint(self, languages: tuple[str, ...]) -> str:
+        """Return a hash of the lexicons' files."""
+        return _files_hash([lexicon_file(self._lexicon_folder(), language) for language in languages], ())
 
     def mining_folder(self) -> Path | None:
         """Return the folder of BUCC's mining sets; None where there is none."""

@@ -21,10 +21,11 @@ from alignaudit.experiment.context import Context, Outcome, encoder_source
 from alignaudit.experiment.data import mining_fingerprint, open_source
 from alignaudit.experiment.embeddings import REFERENCE_FILE, PrimaryVectors, StoredReference
 from alignaudit.experiment.encode import block_count
+from alignaudit.experiment.lexicon import Lexicons
 from alignaudit.experiment.model import build_encoder, load_config, load_encoder, load_tokenizer
 from alignaudit.experiment.retrieval_scores import bucc_scores, tatoeba_scores
 
-__all__ = ["run_baselines", "run_measure", "run_untrained"]
+__all__ = ["planned_lexicons", "run_baselines", "run_measure", "run_untrained"]
 
 
 def run_measure(stage: Stage, context: Context) -> Outcome:
@@ -74,6 +75,7 @@ def _measured(stage: Stage, context: Context, encoder: torch.nn.Module, source: 
         shuffle_seed=0 if config.get("shuffled") else None,
         reference=reference,
         recorder=recorder,
+        lexicons=planned_lexicons(config, context) if settings.switches_code else None,
         progress=progress,
     )
 
@@ -104,6 +106,24 @@ def _parallel(config: Mapping[str, Any], context: Context) -> Iterator[ParallelT
             hint="Run the same command again: it plans with the text that is there now.",
         )
     return source.parallel(languages)
+
+
+def planned_lexicons(config: Mapping[str, Any], context: Context) -> Lexicons:
+    """Return the lexicons, if they still are what the study was planned with.
+
+    Raises
+    ------
+    DataError
+        If they are not.
+    """
+    source, languages = open_source(context.data), tuple(config["languages"])
+    if source.lexicon_fingerprint(languages) != config["lexicons"]:
+        raise DataError(
+            "the lexicons are not what the study was planned with.",
+            where=context.data.lexicons or "",
+            hint="Run the same command again: it plans with the lexicons that are there now.",
+        )
+    return source.lexicons(languages)
 
 
 def _retrieval(

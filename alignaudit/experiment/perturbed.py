@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,15 +15,14 @@ from alignaudit.core.study import Measures
 from alignaudit.errors import StudyError, did_you_mean
 from alignaudit.experiment.cell import Pairs, retrieval_rows
 from alignaudit.experiment.encode import SentenceEncoder, as_array
+from alignaudit.experiment.lexicon import Lexicon
 from alignaudit.measure.arrays import Array
 from alignaudit.measure.perturb import PerturbedText, perturb_language
 from alignaudit.measure.perturbations_table import PERTURBATIONS
 from alignaudit.measure.retrieval import Retrieval, normalise, retrieve
 
-__all__ = ["Lexicon", "Lexicons", "PerturbedTables", "check_perturbations", "measure_perturbed"]
+__all__ = ["PerturbedTables", "check_perturbations", "measure_perturbed"]
 
-Lexicon: TypeAlias = Mapping[str, str | Sequence[str]]
-Lexicons: TypeAlias = Mapping[str, Lexicon]
 _SEED = 0  # of the perturbed text: one for all studies, so that their numbers compare
 
 
@@ -46,7 +45,7 @@ class PerturbedTables:
     items: pd.DataFrame
 
 
-def check_perturbations(names: Iterable[str], *, lexicons: bool = False) -> None:
+def check_perturbations(names: Iterable[str], *, lexicons: bool) -> None:
     """Refuse perturbations that there are not, or that need what a study does not hold.
 
     Parameters
@@ -70,9 +69,9 @@ def check_perturbations(names: Iterable[str], *, lexicons: bool = False) -> None
             )
         if name == "code_switching" and not lexicons:
             raise StudyError(
-                "code-switching needs a lexicon, which a study cannot name yet.",
+                "code-switching needs a lexicon.",
                 where="measure.perturbations",
-                hint="alignaudit measure takes one: --lexicon FOLDER.",
+                hint="Name a folder of them: data.lexicons in a study, --lexicon for alignaudit measure.",
             )
 
 

@@ -65,7 +65,7 @@ def prepare_run(study: Study, schedules: Sequence[str] | None = None) -> StudyPl
         As :func:`alignaudit.experiment.stages.draw_plan`; also if anything that
         :func:`alignaudit.experiment.check.check_study` looks at is wrong or out of reach.
     """
-    check_perturbations(study.measure.perturbations)
+    check_perturbations(study.measure.perturbations, lexicons=study.data.has_lexicons)
     plan = draw_plan(study, schedules)
     raise_first(check_study(study, plan=plan))
     return plan

@@ -129,6 +129,7 @@ class _Builder:
         self.languages = _languages(study, source)
         self.parallel = self.reach(lambda: source.parallel_fingerprint(self.languages))
         self.mining = self.reach(lambda: _mining(study, source))
+        self.lexicons = self.reach(lambda: _lexicons(study, source, self.languages))
         self.intermediate, self.target = self._phase(study.intermediate), self._phase(study.target)
         self.orders = order_rows(tuple(study.intermediate.tasks), study.orders)
         self.prefix: dict[str, int] = {}
@@ -189,7 +190,8 @@ class _Builder:
         settings = self.study.measure.model_dump(
             mode="json", exclude={"languages", "task_evaluations", "retrieval"}
         )
-        return {"measure": settings, "languages": list(self.languages), "parallel": self.parallel}
+        found = {"measure": settings, "languages": list(self.languages), "parallel": self.parallel}
+        return found | ({"lexicons": self.lexicons} if self.lexicons else {})
 
     def checkpoint(self, position: int, name: str) -> _Encoder:
         """Plan a checkpoint: its pretraining, its measurement and its controls."""
@@ -363,6 +365,11 @@ def _mining(study: Study, source: Source) -> str:
             hint='Put BUCC\'s files below data.folder, or name their folder: data.folders.bucc2018 = "PATH".',
         )
     return mining_fingerprint(folder)
+
+
+def _lexicons(study: Study, source: Source, languages: tuple[str, ...]) -> str:
+    """Return a hash of the lexicons; empty where no words are switched."""
+    return source.lexicon_fingerprint(languages) if study.measure.switches_code else ""
 
 
 def _languages(study: Study, source: Source) -> tuple[str, ...]:

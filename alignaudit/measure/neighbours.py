@@ -140,7 +140,7 @@ def merge(lists: NeighbourLists, own: slice, queries: Array, candidates: Array, 
 
 
 def _lists(queries: Array, candidates: Array, values: Array, count: int, keep: int) -> tuple[Array, Array]:
-    """Sort loose (query, candidate, value) into per-query lists [count, keep], padded with minus infinity."""
+    """Sort loose (query, candidate, value) into lists [count, keep or fewer], padded with minus infinity."""
     xp, device = namespace(values), array_api_compat.device(values)
     order = xp.argsort(values, descending=True, stable=True)
     order = order[xp.argsort(queries[order], stable=True)]
@@ -148,8 +148,9 @@ def _lists(queries: Array, candidates: Array, values: Array, count: int, keep: i
     starts = xp.searchsorted(queries, xp.arange(count, dtype=queries.dtype, device=device))
     place = xp.arange(queries.shape[0], device=device) - starts[queries]
     kept = place < keep
-    listed = xp.full((count, keep), -math.inf, dtype=values.dtype, device=device)
-    names = xp.full((count, keep), -1, dtype=xp.int64, device=device)
+    width = min(keep, int(xp.max(place)) + 1)
+    listed = xp.full((count, width), -math.inf, dtype=values.dtype, device=device)
+    names = xp.full((count, width), -1, dtype=xp.int64, device=device)
     listed[queries[kept], place[kept]] = values[kept]
     names[queries[kept], place[kept]] = candidates[kept]
     return listed, names

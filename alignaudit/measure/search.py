@@ -10,7 +10,7 @@ the exact similarities at the price of the fast ones.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import array_api_compat
 import numpy as np
@@ -34,7 +34,7 @@ from alignaudit.measure.neighbours import (
     merge,
     threshold,
 )
-from alignaudit.measure.scan import reaching
+from alignaudit.measure.scan import Cells, reaching
 from alignaudit.measure.similarity import Similarity
 
 __all__ = ["Ranking", "search_both_ways"]
@@ -97,6 +97,7 @@ class _Direction:
     gold: Array  # [q] similarity of the translation; +inf where there is none
     greater: IntArray  # [q]
     equal: IntArray  # [q]
+    waiting: list[Cells] = field(default_factory=list)  # (query, candidate, cell) to be merged into the lists
 
 
 _Side = tuple[_Direction, slice, slice]  # a direction, the tile's part of its queries and of its candidates
@@ -127,6 +128,8 @@ def search_both_ways(similarity: Similarity, k: int) -> tuple[Ranking, Ranking]:
         for left in range(0, m, width):
             columns = slice(left, min(left + width, m))
             _scan(similarity, rows, columns, forward, backward)
+            _merge(forward, rows)  # at once, because the next tile has the same queries
+        _merge(backward, slice(0, m))
     return _ranking(similarity, forward, k), _ranking(similarity, backward, k)
 
 
@@ -174,15 +177,15 @@ def _scan(
 def _scan_few(similarity: Similarity, cells: Array, sides: tuple[_Side, _Side]) -> bool:
     """Add a tile of which few cells matter, looking only at these; return False where they are many."""
     xp, tolerance, size = namespace(cells), similarity.tolerance, math.prod(cells.shape)
+    by_row, by_column = (
+        xp.minimum(threshold(cells, side.lists, own), side.gold[own] - tolerance) for side, own, _ in sides
+    )
+    found = reaching(cells, (by_row, by_column), int(size * _FEW_CELLS))
+    if found is None:
+        return False
     scanned, levels = [], 0
-    for side, own, other in sides:
-        gold, last = side.gold[own], side.lists.values[own, -1]
-        least = xp.minimum(threshold(cells, side.lists, own), gold - tolerance)
-        found = reaching(cells, least, side.lists.axis, int(size * _FEW_CELLS))
-        if found is None:
-            return False
-        queries, candidates, values = found
-        wanted, better = gold[queries], values > last[queries]
+    for (side, own, other), (queries, candidates, values) in zip(sides, found, strict=True):
+        wanted, better = side.gold[own][queries], values > side.lists.values[own, -1][queries]
         above = values > wanted + tolerance
         level = (values >= wanted - tolerance) & ~above
         levels += int(xp.count_nonzero(level))
@@ -194,8 +197,16 @@ def _scan_few(similarity: Similarity, cells: Array, sides: tuple[_Side, _Side]) 
         if bool(xp.any(level)):
             _decide(similarity, side, own, queries[level], candidates[level])
         if bool(xp.any(better)):
-            merge(side.lists, own, queries[better], candidates[better], values[better])
+            side.waiting.append((queries[better] + own.start, candidates[better], values[better]))
     return True
+
+
+def _merge(side: _Direction, own: slice) -> None:
+    """Merge what waits, of a part of the queries, into the lists."""
+    if side.waiting:
+        queries, *cells = (namespace(side.gold).concat(parts) for parts in zip(*side.waiting, strict=True))
+        merge(side.lists, own, queries - own.start, *cells)
+        side.waiting.clear()
 
 
 def _counted(

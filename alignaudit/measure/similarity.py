@@ -67,7 +67,7 @@ class Cosines:
         self.tolerance = length * math.sqrt(left.shape[1]) * 2.0**-22
         self.on_host = str(array_api_compat.device(left)) == "cpu"
         few = self.shape[0] < _MANY
-        self.tile_shape = ((2048, 1024) if few else (4096, 512)) if self.on_host else (8192, 8192)
+        self.tile_shape = ((2048, 1024) if few else (4096, 768)) if self.on_host else (8192, 8192)
 
     def tile(self, rows: Array | slice, columns: Array | slice, *, exact: bool = False) -> Array:
         """Return the cosines [rows, columns], float32."""

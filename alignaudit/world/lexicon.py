@@ -19,7 +19,7 @@ from alignaudit.core import rng
 from alignaudit.world.concept import ADJECTIVES, FIRST_NAME, NAMES, NOUNS, TIMES, VERBS
 from alignaudit.world.language import SCRIPTS, WorldLanguage
 
-__all__ = ["SOUND_CHANGES", "Lexicon", "build_lexicon"]
+__all__ = ["SOUND_CHANGES", "Lexicon", "build_lexicon", "english_words"]
 
 SOUND_CHANGES: tuple[tuple[str, str], ...] = (
     *(("p", "f"), ("t", "d"), ("k", "g"), ("c", "k"), ("b", "v"), ("d", "z"), ("l", "r"), ("r", "l")),
@@ -86,6 +86,43 @@ def build_lexicon(seed: int, language: WorldLanguage) -> Lexicon:
         No form belongs to two concepts.
     """
     return _english() if language.family == "none" else _foreign(seed, language)
+
+
+def english_words(foreign: Lexicon, english: Lexicon) -> dict[str, tuple[str, ...]]:
+    """Return the English words of each form of a foreign lexicon.
+
+    Parameters
+    ----------
+    foreign
+        The lexicon whose forms are looked up.
+    english
+        That of English in the same world.
+
+    Returns
+    -------
+    dict
+        A form that serves several meanings has the words of each, in the order of the forms.
+    """
+    if foreign is english:
+        return {form: (form,) for _, form in english.forms()}
+    base, third, past = english.verbs
+    future = tuple(f"will {verb}" for verb in base)
+    present, *others = foreign.verbs
+    tenses = (
+        [] if others[0] == present else list(zip(others, (past, future), strict=True))
+    )  # else particles say it
+    columns = [
+        *((case[number], english.nouns[0][number]) for case in foreign.nouns for number in (0, 1)),
+        *((present, base), (present, third), *tenses),
+        *((foreign.adjectives, english.adjectives), (foreign.times, english.times)),
+    ]
+    particles = {"past": "did", "future": "will", "plural": ""}  # English has an ending for the last
+    pairs = [pair for forms, words in columns for pair in zip(forms, words, strict=True)]
+    pairs += [(form, word) for name, form in foreign.function.items() if (word := particles.get(name, name))]
+    words: dict[str, dict[str, None]] = {}
+    for form, word in pairs:
+        words.setdefault(form, {})[word] = None
+    return {form: tuple(found) for form, found in words.items()}
 
 
 def _english() -> Lexicon:

@@ -19,7 +19,7 @@ from alignaudit.core.example import ParallelText, TaskData
 from alignaudit.errors import DataError, did_you_mean
 from alignaudit.world.grammar import Grammar
 from alignaudit.world.language import LANGUAGES, WorldLanguage
-from alignaudit.world.lexicon import build_lexicon
+from alignaudit.world.lexicon import build_lexicon, english_words
 from alignaudit.world.sampler import Sampler
 from alignaudit.world.task import TASKS, TaskSize, build_task, unique_clauses
 from alignaudit.world.topic import build_topics
@@ -142,6 +142,33 @@ class World:
             tuple(grammar.sentence(clause) for clause in clauses),
             tuple(self.grammars["en"].sentence(clause) for clause in clauses),
         )
+
+    def dictionary(self, language: str) -> dict[str, tuple[str, ...]]:
+        """Return what each word form of a language may be in English.
+
+        Parameters
+        ----------
+        language
+            Code of the language.
+
+        Returns
+        -------
+        dict
+            One or two English words for each form; a verb's present has its base and its third person.
+            Particles of number have none, and names are their own.
+
+        Raises
+        ------
+        DataError
+            If there is no such language.
+
+        Examples
+        --------
+        >>> world = World(seed=1)
+        >>> world.dictionary("rv")[world.grammars["rv"].lexicon.times[0]]
+        ('yesterday',)
+        """
+        return english_words(self._grammar(language).lexicon, self.grammars["en"].lexicon)
 
     def task(self, name: str, train: int = 3000, dev: int = 400, test: int = 300) -> TaskData:
         """Return a task: English training and development sets, a test set in every language.

@@ -105,7 +105,7 @@ FIXED = {
     ("intermediate", "patience"),
 }
 LEAVES = [leaf for leaf in leaves(full_values()) if leaf not in FIXED]
-PLACES = {("data", "folder"), ("data", "hub"), ("data", "folders"), ("data", "files")}
+PLACES = {("data", name) for name in ("folder", "hub", "folders", "files", "lexicons")}
 WORDS = (
     *("concurrent", "global", "restart", "carry", "reset", "first", "mean", "all", "williams"),
     *("hub", "xtreme", "jiant", "english-dev", "target-languages"),
@@ -227,11 +227,13 @@ def test_a_relative_folder_is_below_the_study_file(study_file, monkeypatch, tmp_
 def test_every_place_is_below_the_study_file_and_named_files_below_the_folder(study_file):
     settings = [
         "data.hub=copies",
+        "data.lexicons=../words",
         'data.folders={anli="../anli", squad="/squad"}',
         'data.files.udpos={test="ud/{language}_*.conllu", train="/train.conllu"}',
     ]
     base, data = study_file.parent, load_study(study_file, settings).data
     assert data.hub == str(base / "copies")
+    assert data.lexicons == str(base.parent / "words")
     assert data.folders == {"anli": str(base.parent / "anli"), "squad": "/squad"}
     test = str(base / "texts" / "ud" / "{language}_*.conllu")
     assert data.files == {"udpos": {"test": test, "train": "/train.conllu"}}

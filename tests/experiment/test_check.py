@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 from hub_files import ROWS, write_lines
-from small_study import small_study, stay_offline, write_study_files, write_tatoeba
+from small_study import context_of, small_study, stay_offline, write_study_files, write_tatoeba
 
 from alignaudit.core.study import Study
 from alignaudit.errors import DataError, SetupError
 from alignaudit.experiment import check as check_module
 from alignaudit.experiment.check import check_study, raise_first
+from alignaudit.experiment.measure_stage import planned_lexicons
 from alignaudit.experiment.run import prepare_run
+from alignaudit.experiment.stages import draw_plan
 from alignaudit.experiment.tasks.problems import Problem
 
 PUBLISHED = "are published."
@@ -73,6 +75,56 @@ def test_a_right_study_has_no_error(files):
     assert len(found.plan.runs) == 3
     raise_first(found)
     assert prepare_run(small_study(files)).stages == found.plan.stages
+
+
+# ------------------------------------------------------------------------------ lexicons
+
+
+def lexicon_settings(folder: Path) -> tuple[str, str]:
+    return f'data.lexicons="{folder}"', "measure.perturbations={code_switching=[0.5]}"
+
+
+def write_lexicons(folder: Path) -> Path:
+    folder.mkdir()
+    (folder / "deu.tsv").write_text("haus\thouse\n")
+    (folder / "fr-en.txt").write_text("maison house\n")
+    return folder
+
+
+def test_switching_words_needs_lexicons(files):
+    problem = only(small_study(files, lexicon_settings(files)[1]), "error")
+    assert problem.what == "code-switching needs a lexicon."
+    assert "data.lexicons" in problem.hint
+
+
+def test_lexicons_are_read(files, tmp_path):
+    folder = write_lexicons(tmp_path / "words")
+    study = small_study(files, *lexicon_settings(folder))
+    assert check_study(study).errors == ()
+    (folder / "fr-en.txt").write_text("maison\n")
+    assert only(study, "error").where == f"{folder / 'fr-en.txt'}, line 1"
+    (folder / "fr-en.txt").unlink()
+    problem = only(study, "error")
+    assert (problem.where, problem.what) == (str(folder), 'no lexicon of "fra".')
+
+
+def test_a_folder_of_lexicons_that_is_not_there_names_its_setting(files, tmp_path):
+    problem = only(small_study(files, *lexicon_settings(tmp_path / "absent")), "error")
+    assert problem.hint == 'Set it with --set data.lexicons="PATH".'
+
+
+def test_other_words_are_other_measurements_and_the_place_does_not_matter(files, tmp_path):
+    folder, moved = write_lexicons(tmp_path / "words"), write_lexicons(tmp_path / "moved")
+    plans = [draw_plan(small_study(files, *lexicon_settings(place))) for place in (folder, moved)]
+    assert plans[0].stages == plans[1].stages
+    (folder / "deu.tsv").write_text("haus\thome\n")
+    other = draw_plan(small_study(files, *lexicon_settings(folder)))
+    before = {stage.key for stage in plans[0].stages}
+    changed = {stage.kind for stage in other.stages if stage.key not in before}
+    assert changed == {"measure", "untrained"}
+    stage = next(stage for stage in plans[0].stages if stage.kind == "measure")
+    with pytest.raises(DataError, match="the lexicons are not what the study was planned with"):
+        planned_lexicons(stage.config, context_of(small_study(files, *lexicon_settings(folder)), tmp_path))
 
 
 # ------------------------------------------------------------------------------ data
@@ -162,7 +214,9 @@ def test_what_the_hub_alone_has_is_unchecked_and_tried_once(files):
 def test_a_missing_folder(files):
     found = check_study(small_study(files, "data.folders.squad=nowhere"))
     assert found.problems == (
-        Problem("error", "nowhere", "there is no such folder.", 'Set it with --set data.folder="PATH".'),
+        Problem(
+            "error", "nowhere", "there is no such folder.", 'Set it with --set data.folders.squad="PATH".'
+        ),
     )
     assert found.plan is None
 

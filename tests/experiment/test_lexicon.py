@@ -27,7 +27,7 @@ def test_a_line_that_is_no_pair_is_named(tmp_path, line):
 def test_a_language_without_a_file_is_named(tmp_path):
     with pytest.raises(DataError, match='no lexicon of "deu"') as caught:
         read_lexicons(tmp_path, ["deu"])
-    assert caught.value.hint == "Expected deu.txt, deu.tsv or de-en.txt."
+    assert caught.value.hint.startswith("Expected deu.txt, deu.tsv or de-en.txt;")
 
 
 def test_measuring_with_switched_words(tmp_path):
@@ -49,3 +49,9 @@ def test_measuring_with_switched_words(tmp_path):
     assert set(accuracy["value"]) == {1.0}
     with pytest.raises(StudyError, match="needs a lexicon"):
         measure(tmp_path / "encoder", folder, **arguments)
+
+
+def test_an_empty_file_says_that_there_is_no_lexicon(tmp_path):
+    for text in ("", "\n"):
+        (tmp_path / "deu.txt").write_text(text)
+        assert read_lexicons(tmp_path, ["deu"]) == {"deu": {}}

@@ -267,7 +267,6 @@ def test_a_study_without_perturbations_has_no_such_table(finished, tmp_path):
     ("perturbations", "said"),
     [
         ("{typo=[0.1]}", r'no perturbation "typo"\. Did you mean "typos"'),
-        ("{code_switching=[0.5]}", "needs a lexicon"),
         ("{typos=[0.0]}", r"measure\.perturbations"),
         ("{typos=[1.5]}", r"measure\.perturbations"),
     ],
@@ -284,6 +283,42 @@ def test_perturbing_otherwise_trains_nothing_again():
         assert {s.key for s in stages_of(first, kind)} == {s.key for s in stages_of(second, kind)}
     for kind in ("measure", "untrained"):
         assert not {s.key for s in stages_of(first, kind)} & {s.key for s in stages_of(second, kind)}
+
+
+# ------------------------------------------------------------------ lexicons
+
+
+def test_words_of_the_world_are_switched_with_its_own_lexicon(finished, tmp_path):
+    study = small_study("measure.perturbations={code_switching=[1.0]}")
+    plan, store = draw_plan(study), Store(tmp_path / "store")
+    (pretraining,) = stages_of(plan, "pretrain")
+    shutil.copytree(finished[2].folder(pretraining.key), store.folder(pretraining.key))
+    stage = pretrained_measure(plan)
+    execute(stage, context_of(store, study))
+    execute(stages_of(plan, "untrained")[0], context_of(store, study))  # of clean text: no lexicon needed
+    items = table(store, stage, "perturbed_items")
+    assert set(items["perturbation"]) == {"code_switching"}
+    source = open_source(study.data)
+    words = source.lexicons(LANGUAGES)
+    for text in source.parallel(LANGUAGES):
+        noisy = perturb_language(
+            text.foreign,
+            text.language,
+            "code_switching",
+            1.0,
+            0,
+            ids=range(PAIRS),
+            lexicon=words[text.language],
+        )
+        assert noisy.reach.changed == 1.0
+        own = items[items["language"] == text.language]["character_error_rate"]
+        assert own.tolist() == noisy.character_error_rate.tolist()
+
+
+def test_only_switched_words_make_the_lexicons_part_of_a_stage():
+    for perturbations, there in (("{typos=[0.1]}", False), ("{code_switching=[0.5]}", True)):
+        plan = draw_plan(small_study(f"measure.perturbations={perturbations}"))
+        assert all(("lexicons" in stage.config) == there for stage in stages_of(plan, "measure"))
 
 
 # ------------------------------------------------------------------ progress and controls

@@ -16,6 +16,14 @@ from alignaudit.measure.scan import reaching
 from alignaudit.measure.similarity import Cosines
 
 
+def searched(cells, least, axis, most, place=np.asarray):
+    """The cells of one direction; nothing is asked for in the other."""
+    asked = [np.full(size, math.inf, dtype=np.float32) for size in cells.shape]
+    asked[1 - axis] = least
+    found = reaching(place(cells), (place(asked[0]), place(asked[1])), most)
+    return found and found[1 - axis]
+
+
 def naive(cells, least, axis):
     table = cells if axis == 1 else cells.T
     return [
@@ -27,7 +35,7 @@ def naive(cells, least, axis):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-@pytest.mark.parametrize("shape", [(1, 1), (16, 40), (17, 9), (40, 3), (64, 64)])
+@pytest.mark.parametrize("shape", [(1, 1), (16, 40), (17, 9), (40, 3), (64, 64), (520, 8)])
 @pytest.mark.parametrize("share", [0.02, 0.5, 1.0])
 @pytest.mark.parametrize("place", [np.asarray, torch.from_numpy])
 def test_the_cells_that_reach_the_threshold(axis, shape, share, place):
@@ -35,7 +43,7 @@ def test_the_cells_that_reach_the_threshold(axis, shape, share, place):
     cells = generator.integers(0, 50, size=shape).astype(np.float32)
     least = np.quantile(cells, 1 - share, axis=axis).astype(np.float32)
     least[::3] += 1
-    found = reaching(place(cells), place(least), axis, cells.size)
+    found = searched(cells, least, axis, cells.size, place)
     queries, candidates, values = (np.asarray(part) for part in found)
     order = np.argsort(queries, kind="stable")  # those of a query come by candidate
     picked = list(zip(queries[order], candidates[order], values[order].tolist(), strict=True))
@@ -47,8 +55,17 @@ def test_more_cells_than_wanted_are_not_picked(axis):
     cells = np.zeros((32, 32), dtype=np.float32)
     cells[::8, ::8] = 1
     half = np.full(32, 0.5, dtype=np.float32)
-    assert len(reaching(cells, half, axis, 16)[0]) == 16
-    assert reaching(cells, half, axis, 15) is None
+    assert len(searched(cells, half, axis, 16)[0]) == 16
+    assert searched(cells, half, axis, 15) is None
+
+
+def test_both_directions_of_a_tall_tile_in_one_call():
+    cells = stream(0, "test_scan", "both").integers(0, 50, size=(1000, 30)).astype(np.float32)
+    least = tuple(np.quantile(cells, 0.9, axis=axis).astype(np.float32) for axis in (1, 0))
+    for axis, found in zip((1, 0), reaching(cells, least, cells.size), strict=True):
+        order = np.argsort(found[0], kind="stable")
+        picked = list(zip(found[0][order], found[1][order], found[2][order].tolist(), strict=True))
+        assert picked == naive(cells, least[1 - axis], axis)
 
 
 def test_a_threshold_without_neighbours_is_reached_by_enough():

@@ -43,6 +43,7 @@ def synthetic(
     alignment = _alignment(rng, runs, list(names), layers)
     scores = _scores(rng, runs, list(names))
     controls = _controls(rng, list(names), layers)
+    perturbed = _perturbed(alignment, names)
     if gaps:
         first, last = next(iter(names)), list(names)[-1]
         broken = f"c1-concurrent-s{seeds - 1}"
@@ -51,11 +52,15 @@ def synthetic(
         scores = scores[~((scores["run"] == broken) & (scores["role"] == "target"))]
         alone = (alignment["language"] == last) & (alignment["arm"] == "sequential")
         alignment.loc[alone, ["value", "standard_error"]] = np.nan
+        perturbed = perturbed[perturbed["run"] != broken]
+        alone = (perturbed["language"] == last) & (perturbed["arm"] == "sequential")
+        perturbed.loc[alone, ["value", "standard_error"]] = np.nan
         scores.loc[
             (scores["language"] == first) & (scores["arm"] == "none") & (scores["task"] == "topic"), "value"
         ] = np.nan
         scores.loc[(scores["run"] == "c1-sequential-s0") & (scores["task"] == "qa"), "value"] = np.nan
     frames = {"runs": runs, "alignment": alignment, "scores": scores, "controls": controls}
+    frames["perturbed"] = perturbed
     checked = {
         name: core_tables.validate(frame, core_contracts.CONTRACTS[name]) for name, frame in frames.items()
     }
@@ -156,6 +161,22 @@ def _alignment(
                             }
                         )
     return pd.DataFrame(rows)
+
+
+def _perturbed(alignment: pd.DataFrame, names: dict[str, tuple[str, str, str]]) -> pd.DataFrame:
+    """Typos everywhere; lower-casing in scripts with case, where other languages are left as they were."""
+    clean = alignment[(alignment["layer"] == 3) & (alignment["metric"] == "accuracy")]
+    parts = []
+    for name, severity in (("typos", 0.05), ("typos", 0.1), ("lower_casing", 1.0)):
+        reached = clean["language"].map(
+            lambda code, name=name: name == "typos" or names[code][1] in ("Latn", "Cyrl")
+        )
+        rate = reached * (0.95 * severity if name == "typos" else 0.03)
+        own = {"perturbation": name, "severity": severity, "value": clean["value"] * (1 - 2.5 * rate)}
+        reach = {"character_error_rate": rate.astype(float), "changed_share": reached.astype(float)}
+        note = reached.map({True: "", False: "It changes nothing."})
+        parts.append(clean.assign(**own, **reach, reach_note=note))
+    return pd.concat(parts, ignore_index=True)
 
 
 def _scores(rng: np.random.Generator, runs: pd.DataFrame, languages: list[str]) -> pd.DataFrame:

@@ -100,6 +100,8 @@ def test_missing_cells_have_a_mark(figures: dict[tuple[str, str], Figure], name:
         ("retention", "14 of 135 run × language cells"),  # one run × 9 languages + 5 runs × 1 language
         ("seed-spread", "1 of 15 runs has no data"),
         ("cka", "70 of 675 run × language × layer cells"),  # 14 cells × 5 layers
+        # typos in 9 languages, lower-casing in 6; 16 runs: one has no data, 5 lack their last language
+        ("noise", "64 of 624 run × language × severity cells"),
         ("transfer", "25 of 400"),  # 2 tasks × 10 languages of one run + 5 runs of `none` on one cell
         ("forgetting", "13 of 585"),  # 13 updates of one run and task; 15 runs × 3 tasks × 13 updates
     ],
@@ -164,6 +166,20 @@ def test_spread_is_the_sample_deviation_of_run_means(nine: ReportInput, figures:
     assert f"{statistics.stdev(points):.2f} (concurrent)" in figures["nine", "seed-spread"].title
 
 
+def test_noise_shows_means_at_realised_rates(nine: ReportInput, figures: dict[Any, Figure]) -> None:
+    figure = figures["nine", "noise"]
+    data = figure.data[figure.data["perturbation"] == "typos"]
+    assert sorted(set(data["character_error_rate"])) == pytest.approx([0, 4.75, 9.5])
+    for series, stage in (("pretrained", "pretrained"), ("interleaved", "intermediate")):
+        rows = nine.table("alignment").query("layer == 3 and metric == 'accuracy' and language != 'tur'")
+        clean = 100 * rows[(rows["arm"] == series) & (rows["stage"] == stage)]["value"].mean()
+        own = data[data["series"] == series].sort_values("severity")["value"]
+        assert own.tolist() == pytest.approx([clean, clean * (1 - 2.5 * 0.0475), clean * (1 - 2.5 * 0.095)])
+    assert "Lower casing leaves" in figure.caption
+    assert "as they were: not in the means." in figure.caption
+    assert "edits per 100 characters, accuracy goes from" in figure.title
+
+
 def test_means_compare_runs_over_the_same_languages() -> None:
     frame = pd.DataFrame(
         {
@@ -201,6 +217,7 @@ def test_absent_tables_are_named_not_drawn(nine: ReportInput) -> None:
         "retention",
         "layers",
         "cka",
+        "noise",
     ]
     assert gallery.omitted == (
         "Figure transfer is not drawn: no target task was scored on its test sets.",

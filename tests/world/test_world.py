@@ -13,6 +13,8 @@ import pytest
 
 from alignaudit.core.example import PairExample, SpanExample, TagExample
 from alignaudit.errors import DataError
+from alignaudit.world.concept import NOUNS
+from alignaudit.world.language import LANGUAGES
 from alignaudit.world.world import TASK_NAMES, World
 
 GOLDEN_FINGERPRINT = "fab9461c011634f7a25f0494aa8b0fca617b9815a530b8028c9ed8bc66c27ea8"
@@ -207,3 +209,37 @@ def test_unknown_task(world):
 def test_sizes_below_one(world, call):
     with pytest.raises(DataError, match="Ask for at least 1"):
         call(world)
+
+
+@pytest.mark.parametrize("code", [language.code for language in LANGUAGES if language.family != "none"])
+def test_a_dictionary_translates_every_form_to_its_own_concept(world, code):
+    english: dict[str, set[str]] = {}
+    for concept, form in world.grammars["en"].lexicon.forms():
+        english.setdefault(concept, set()).add(form)
+    dictionary, lexicon = world.dictionary(code), world.grammars[code].lexicon
+    forms = list(lexicon.forms())
+    assert set(dictionary) == {form for concept, form in forms if concept != "function:plural"}
+    for concept, form in forms:
+        kind, name = concept.split(":")
+        if kind != "function":
+            assert {word.removeprefix("will ") for word in dictionary[form]} <= english[concept]
+        elif name != "plural":
+            assert dictionary[form] == ({"past": "did", "future": "will"}.get(name, name),)
+
+
+def test_a_dictionary_keeps_number_and_tense_where_words_show_them(world):
+    lexicon, dictionary = world.grammars["rv"].lexicon, world.dictionary("rv")
+    (one, many), verb = lexicon.nouns[0], NOUNS.index("dog")
+    assert (one[verb] != many[verb], dictionary[one[verb]], dictionary[many[verb]]) == (
+        True,
+        ("dog",),
+        ("dogs",),
+    )
+    present, past, future = (tense[0] for tense in lexicon.verbs)
+    base, third, before = (tense[0] for tense in world.grammars["en"].lexicon.verbs)
+    assert dictionary[present] == (base, third)
+    assert (dictionary[past], dictionary[future]) == ((before,), (f"will {base}",))
+
+
+def test_english_words_are_their_own(world):
+    assert all(words == (form,) for form, words in world.dictionary("en").items())

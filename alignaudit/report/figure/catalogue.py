@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from alignaudit.errors import DataError
-from alignaudit.report.figure import cka, forest, forgetting, layers, retention, spread, transfer
+from alignaudit.report.figure import cka, forest, forgetting, layers, noise, retention, spread, transfer
 from alignaudit.report.figure.base import Figure
 from alignaudit.report.source import ReportInput
 from alignaudit.report.theme import Preset
@@ -19,6 +19,7 @@ FIGURES: Mapping[str, Callable[[ReportInput, Preset], Figure]] = {
     "retention": retention.draw,
     "layers": layers.draw,
     "cka": cka.draw,
+    "noise": noise.draw,
     "transfer": transfer.draw,
     "forgetting": forgetting.draw,
 }
