@@ -166,7 +166,7 @@ class World:
         --------
         >>> world = World(seed=1)
         >>> world.dictionary("rv")[world.grammars["rv"].lexicon.times[0]]
-        ('yesterday',)
+        ('today',)
         """
         return english_words(self._grammar(language).lexicon, self.grammars["en"].lexicon)
 
